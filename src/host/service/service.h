@@ -1,0 +1,41 @@
+/* service.h - something that runs on this host and can be started, stopped, reloaded, asked for its health.
+ *
+ * A driver is one const table.  `process` runs a program itself: detached, identified by pid and start time (kept in
+ * STATE_DIR/services/NAME.json, so any later lastgood process finds it), stopped with TERM, then KILL.  `command` runs
+ * the argvs given.  Nothing is ever found by name pattern.
+ */
+#ifndef LG_HOST_SERVICE_SERVICE_H
+#define LG_HOST_SERVICE_SERVICE_H
+
+#include "base/error.h"
+#include "host/topology.h"
+#include "io/clock.h"
+
+struct lg_service;
+
+enum lg_service_state { LG_SERVICE_STOPPED, LG_SERVICE_RUNNING, LG_SERVICE_UNKNOWN };
+
+struct lg_service_ops {
+	enum lg_driver_kind kind;
+	const char *name;
+	int (*start)(struct lg_service *service, struct lg_error *err);
+	int (*stop)(struct lg_service *service, struct lg_error *err);
+	int (*reload)(struct lg_service *service, struct lg_error *err);
+	int (*state)(struct lg_service *service, enum lg_service_state *ret_state, struct lg_error *err);
+};
+
+/* spec and state_dir must outlive the service. */
+int lg_service_open(const struct lg_service_spec *spec, const char *state_dir, const struct lg_clock *clock,
+	struct lg_service **ret_service, struct lg_error *err);
+void lg_service_close(struct lg_service *service);
+void lg_service_closep(struct lg_service **service);
+const struct lg_service_spec *lg_service_spec(const struct lg_service *service);
+/* Starting what runs and stopping what does not are fine and do nothing. */
+int lg_service_start(struct lg_service *service, struct lg_error *err);
+int lg_service_stop(struct lg_service *service, struct lg_error *err);
+int lg_service_restart(struct lg_service *service, struct lg_error *err);
+int lg_service_reload(struct lg_service *service, struct lg_error *err);
+int lg_service_state(struct lg_service *service, enum lg_service_state *ret_state, struct lg_error *err);
+const char *lg_service_state_name(enum lg_service_state state);
+
+#endif

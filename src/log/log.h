@@ -1,0 +1,120 @@
+/* log.h - a durable, append-only sequence of hash-chained records, and the table that a backend fills in.
+ *
+ * Open by URL with lg_log_open (log.c knows the backends by name, nothing else does).  Calls on one struct lg_log are
+ * made by one thread at a time; any number of processes may have the same log open.
+ *
+ *   append   stages nothing: 0 only once every record is durable, all or none.  LG_ECONFLICT: the head was not `expected`
+ *            and nothing was written.  LG_EUNKNOWN: it may or may not have happened; the caller reads forward from
+ *            `expected` looking for the ids (lg_log_find_id) before it does anything else.  Any other error: nothing was
+ *            written.  The caller has sealed the records (lg_record_seal) from expected->hash on; append checks seq and
+ *            chain and refuses what does not follow (LG_EINTERNAL).
+ *   fsync    is never retried: after a failed one the log is read-only (LG_EREADONLY from every append) until it is closed
+ *            and opened again.
+ * Backends never log and never print.  The contract suite in tests/contract runs over every one of them.
+ */
+#ifndef LG_LOG_LOG_H
+#define LG_LOG_LOG_H
+
+#include "base/error.h"
+#include "io/clock.h"
+#include "model/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LG_LOG_API 1
+
+struct lg_log;
+
+struct lg_log_head {
+	uint64_t seq; /* 0: empty */
+	uint8_t hash[LG_HASH_SIZE];
+};
+
+/* The record is valid during the call.  Non-zero stops the read and is returned. */
+typedef int lg_log_visit(void *arg, const struct lg_record *record, struct lg_error *err);
+
+struct lg_log_query {
+	uint64_t from, to;    /* seqs, both included; to 0 means up to the head */
+	uint32_t kinds;       /* bit mask 1u << enum lg_kind; 0 means all */
+	const char *key;      /* only changes that touch this key (or, when it ends in '/', any key below it); NULL: all.
+	                         Records of other kinds are not filtered by it. */
+	bool newest_first;
+	uint64_t limit;       /* 0: none */
+};
+
+/* A whole tree at a seq, as opaque bytes (config/checkpoint.h knows the format). */
+struct lg_log_checkpoint {
+	uint64_t seq;
+	const void *data;
+	size_t len;
+};
+
+struct lg_log_open {
+	const char *location;  /* what follows the scheme: a file for sqlite */
+	bool create;           /* make it if it is not there; else LG_ENOTFOUND */
+	bool refuse_exist;     /* with create: LG_ECONFLICT if it is there */
+	bool readonly;
+	const struct lg_clock *clock;
+};
+
+struct lg_log_ops {
+	unsigned api;       /* LG_LOG_API */
+	const char *scheme; /* "sqlite", "memory" */
+	/* required */
+	int (*open)(const struct lg_log_open *options, struct lg_log **ret_log, struct lg_error *err);
+	void (*close)(struct lg_log *log);
+	int (*head)(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err);
+	int (*append)(struct lg_log *log, const struct lg_record *records, size_t count,
+		const struct lg_log_head *expected, struct lg_error *err);
+	int (*query)(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
+		struct lg_error *err);
+	int (*checkpoint_write)(struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+	/* newest checkpoint with seq <= at; data valid during visit; LG_ENOTFOUND when there is none */
+	int (*checkpoint_read)(struct lg_log *log, uint64_t at,
+		int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
+		struct lg_error *err);
+	/* drops records and checkpoints with seq < before; refused (LG_EINVALID) unless a checkpoint at >= before - 1
+	   exists at a seq < = head; `first` afterwards is `before` */
+	int (*trim)(struct lg_log *log, uint64_t before, struct lg_error *err);
+	int (*first)(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err); /* oldest seq kept; 0 when empty */
+	/* 1: somebody may have appended since the last call, 0: timeout_ms passed */
+	int (*wait)(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
+	/* optional */
+	int (*wait_fd)(struct lg_log *log); /* readable when wait would return 1; NULL or -1: call wait */
+	/* quick self-check for doctor (SQLite: quick_check); NULL: nothing to check */
+	int (*check)(struct lg_log *log, struct lg_error *err);
+};
+
+/* What every backend's own struct begins with. */
+struct lg_log {
+	const struct lg_log_ops *ops;
+};
+
+/* url: "sqlite:PATH", "memory:NAME" (shared by name within the process while somebody has it open; "memory:" is
+ * private). */
+int lg_log_open(const char *url, const struct lg_log_open *options, struct lg_log **ret_log, struct lg_error *err);
+void lg_log_close(struct lg_log *log); /* NULL is fine */
+void lg_log_closep(struct lg_log **log);
+int lg_log_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err);
+int lg_log_append(struct lg_log *log, const struct lg_record *records, size_t count, const struct lg_log_head *expected,
+	struct lg_error *err);
+int lg_log_query(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
+	struct lg_error *err);
+/* One record; LG_ENOTFOUND says whether it was never there or retention dropped it. */
+int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err);
+/* seq of the record with this id among those after `after`: 1 found, 0 not there. */
+int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
+	struct lg_error *err);
+int lg_log_checkpoint_write(struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+int lg_log_checkpoint_read(struct lg_log *log, uint64_t at,
+	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
+	struct lg_error *err);
+int lg_log_trim(struct lg_log *log, uint64_t before, struct lg_error *err);
+int lg_log_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err);
+int lg_log_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
+int lg_log_check(struct lg_log *log, struct lg_error *err);
+/* Walks [from, to] and recomputes the chain; LG_ECORRUPT names the first seq that does not hold. */
+int lg_log_verify_chain(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err);
+
+#endif
