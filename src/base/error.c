@@ -122,8 +122,9 @@ int lg_context(struct lg_error *err, int code, const char *fmt, ...)
 	int n = vsnprintf(err->message, sizeof err->message, fmt, args);
 	va_end(args);
 	size_t len = n < 0 ? 0 : (size_t)n;
-	if (len < sizeof err->message - 1)
-		snprintf(err->message + len, sizeof err->message - len, ": %s", former);
+	if (len + 3 < sizeof err->message)
+		snprintf(err->message + len, sizeof err->message - len, ": %.*s",
+			(int)(sizeof err->message - len - 3), former);
 	err->code = code;
 	return code;
 }

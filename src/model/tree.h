@@ -20,12 +20,16 @@
 #define LG_MODEL_TREE_H
 
 #include "base/error.h"
+#include "model/key.h"
 #include "model/record.h"
 #include "model/scope.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Room for "@schema/" + key + "/" + NUL. */
+#define LG_SELECTOR_MAX (LG_KEY_MAX + sizeof LG_SCHEMA_SPACE + 1)
 
 struct lg_tree;
 
@@ -48,8 +52,10 @@ size_t lg_tree_count(const struct lg_tree *tree);
 size_t lg_tree_count_prefix(const struct lg_tree *tree, const char *prefix, size_t len);
 /* Root hash.  Thread-safe; the first call on a fresh tree does the work. */
 void lg_tree_hash(const struct lg_tree *tree, uint8_t ret_hash[LG_HASH_SIZE]);
-/* Hash of what a scope holds: everything: the root hash; one prefix or key: see tree.c; deterministic in the content. */
-void lg_tree_scope_hash(const struct lg_tree *tree, const struct lg_scope *scope, uint8_t ret_hash[LG_HASH_SIZE]);
+/* Hash of what a scope holds, a function of that content alone: everything: the root hash; else H("S" and for each selector,
+ * and its declarations: its length, its text, the hash of the subtree).  0 or LG_ENOMEM (only with excludes). */
+int lg_tree_scope_hash(
+	const struct lg_tree *tree, const struct lg_scope *scope, uint8_t ret_hash[LG_HASH_SIZE]);
 
 /* In key order, all entries that begin with prefix ("" for all).  A non-zero return of visit stops and is returned. */
 int lg_tree_walk(const struct lg_tree *tree, const char *prefix, size_t len,
@@ -62,13 +68,13 @@ int lg_tree_diff(const struct lg_tree *before, const struct lg_tree *after, cons
 
 struct lg_tree_edit;
 struct lg_tree_edit *lg_tree_edit_begin(struct lg_tree *base); /* NULL when memory is gone */
-int lg_tree_edit_put(struct lg_tree_edit *edit, const char *key, size_t key_len, const char *value, size_t value_len,
-	uint64_t change, struct lg_error *err);
+int lg_tree_edit_put(struct lg_tree_edit *edit, const char *key, size_t key_len, const char *value,
+	size_t value_len, uint64_t change, struct lg_error *err);
 /* 1 when removed, 0 when it was not there */
 int lg_tree_edit_remove(struct lg_tree_edit *edit, const char *key, size_t len, struct lg_error *err);
 /* The keys of scope become those of `from`, stamped with `change`. */
-int lg_tree_edit_restore(struct lg_tree_edit *edit, struct lg_tree *from, const struct lg_scope *scope, uint64_t change,
-	struct lg_error *err);
+int lg_tree_edit_restore(struct lg_tree_edit *edit, struct lg_tree *from, const struct lg_scope *scope,
+	uint64_t change, struct lg_error *err);
 struct lg_tree *lg_tree_edit_commit(struct lg_tree_edit *edit); /* frees the edit; never fails */
 void lg_tree_edit_abort(struct lg_tree_edit *edit);
 void lg_tree_edit_abortp(struct lg_tree_edit **edit);

@@ -91,8 +91,8 @@ void lg_test_add(const char *name, CMUnitTestFunction function, void *initial_st
 		(struct CMUnitTest){ .name = name, .test_func = function, .initial_state = initial_state };
 }
 
-void lg_test_rows(const char *group, CMUnitTestFunction function, const void *rows, size_t count, size_t row_size,
-	size_t name_offset)
+void lg_test_rows(const char *group, CMUnitTestFunction function, const void *rows, size_t count,
+	size_t row_size, size_t name_offset)
 {
 	for (size_t i = 0; i < count; i++) {
 		const char *row = (const char *)rows + i * row_size;
