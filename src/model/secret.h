@@ -16,14 +16,15 @@
 #include <stdint.h>
 
 #define LG_SECRET_KEY_SIZE 32
+#define LG_SECRET_MEMBER   "@secret"
 #define LG_SECRET_REDACTED "<secret>" /* what every output shows */
 
 bool lg_secret_is_sealed(const char *canonical, size_t len);
 /* plaintext: canonical JSON of the value. */
-int lg_secret_seal(const uint8_t store_key[LG_SECRET_KEY_SIZE], const char *setting, const char *plaintext, size_t len,
-	struct lg_buf *ret_sealed, struct lg_error *err);
+int lg_secret_seal(const uint8_t store_key[LG_SECRET_KEY_SIZE], const char *setting, const char *plaintext,
+	size_t len, struct lg_buf *ret_sealed, struct lg_error *err);
 /* LG_EPERM when it was sealed with another key or for another setting; LG_EINVALID when malformed. */
-int lg_secret_open(const uint8_t store_key[LG_SECRET_KEY_SIZE], const char *setting, const char *sealed, size_t len,
-	struct lg_buf *ret_plaintext, struct lg_error *err);
+int lg_secret_open(const uint8_t store_key[LG_SECRET_KEY_SIZE], const char *setting, const char *sealed,
+	size_t len, struct lg_buf *ret_plaintext, struct lg_error *err);
 
 #endif
