@@ -1,0 +1,71 @@
+# The front door.  Meson and ninja do the work underneath; every target sets up what it needs by itself.
+#
+#   make               build/lastgood
+#   make demo          a real nginx is broken by a change, and lastgood goes back
+#   make test          all tests, closing with "N passed, N failed"
+#   make check         format, linters, sanitizers, a sample of injected faults
+#   make bench         the figures, each beside its peers
+#   make soak          the long fault-injection runs
+#   make fuzz          libFuzzer over everything that reads input (FUZZ_SECONDS= for each)
+#   make install       DESTDIR= PREFIX=/usr/local
+#   make format        clang-format over the sources
+#   make clean         removes all build directories
+#
+# TESTS='name …' narrows `make test` and `make soak`; BENCHES='name …' narrows `make bench`.
+
+BUILD = build
+PREFIX = /usr/local
+TESTS =
+BENCHES =
+FUZZ_SECONDS = 60
+
+all:
+	@scripts/setup build
+	@scripts/configure $(BUILD)
+	@ninja -C $(BUILD) lastgood
+
+demo:
+	@scripts/setup demo
+	@scripts/configure $(BUILD)
+	@ninja -C $(BUILD) --quiet lastgood
+	@LASTGOOD=$(CURDIR)/$(BUILD)/lastgood scripts/demo
+
+test:
+	@scripts/setup test
+	@scripts/configure $(BUILD) tests=enabled
+	@ninja -C $(BUILD)
+	@scripts/test-runner --build $(BUILD) $(TESTS)
+
+check:
+	@scripts/setup check
+	@scripts/check
+
+bench:
+	@scripts/setup bench
+	@scripts/configure $(BUILD)
+	@scripts/bench --build $(BUILD) $(BENCHES)
+
+soak:
+	@scripts/setup test
+	@scripts/configure $(BUILD) tests=enabled
+	@ninja -C $(BUILD)
+	@scripts/test-runner --build $(BUILD) --suite soak $(TESTS)
+
+fuzz:
+	@scripts/setup check
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+install:
+	@scripts/setup build
+	@scripts/configure $(BUILD) prefix=$(PREFIX)
+	@ninja -C $(BUILD) lastgood
+	@DESTDIR=$(if $(DESTDIR),$(abspath $(DESTDIR))) meson install -C $(BUILD) --no-rebuild
+
+format:
+	@scripts/setup check
+	@scripts/check --fix-format
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all demo test check bench soak fuzz install format clean
