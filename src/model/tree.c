@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- nodes ------------------------------------------------------------------------------------------------------- */
@@ -266,6 +267,16 @@ void lg_tree_unref(struct lg_tree *tree)
 void lg_tree_unrefp(struct lg_tree **tree)
 {
 	lg_tree_unref(*tree);
+}
+
+void lg_tree_entry_hash(
+	const struct lg_tree *tree, const struct lg_entry *entry, uint8_t ret_hash[LG_HASH_SIZE])
+{
+	(void)tree;
+	/* the entry is a view into its leaf */
+	struct lg_leaf *leaf = (struct lg_leaf *)(uintptr_t)(entry->key - offsetof(struct lg_leaf, data));
+	lg_node_hash(&leaf->node);
+	memcpy(ret_hash, leaf->hash, LG_HASH_SIZE);
 }
 
 static struct lg_entry entry_of(const struct lg_leaf *leaf, uint64_t floor)

@@ -57,6 +57,10 @@ void lg_tree_hash(const struct lg_tree *tree, uint8_t ret_hash[LG_HASH_SIZE]);
 int lg_tree_scope_hash(
 	const struct lg_tree *tree, const struct lg_scope *scope, uint8_t ret_hash[LG_HASH_SIZE]);
 
+/* Hash of one entry, which the tree must have. */
+void lg_tree_entry_hash(
+	const struct lg_tree *tree, const struct lg_entry *entry, uint8_t ret_hash[LG_HASH_SIZE]);
+
 /* In key order, all entries that begin with prefix ("" for all).  A non-zero return of visit stops and is returned. */
 int lg_tree_walk(const struct lg_tree *tree, const char *prefix, size_t len,
 	int (*visit)(void *arg, const struct lg_entry *entry), void *arg);
@@ -82,8 +86,9 @@ void lg_tree_edit_abortp(struct lg_tree_edit **edit);
 /* Bulk build from entries in strictly ascending key order: what checkpoints load with. */
 struct lg_tree_builder;
 struct lg_tree_builder *lg_tree_builder_new(void);
-int lg_tree_builder_add(struct lg_tree_builder *builder, const char *key, size_t key_len, const char *value,
-	size_t value_len, uint64_t change, struct lg_error *err); /* LG_ECORRUPT when not ascending */
+/* LG_ECORRUPT when not ascending. hash: the entry's hash if it is known (and checked later against the root), or NULL. */
+int lg_tree_builder_add(struct lg_tree_builder *builder, const struct lg_entry *entry,
+	const uint8_t hash[LG_HASH_SIZE], struct lg_error *err);
 struct lg_tree *lg_tree_builder_finish(struct lg_tree_builder *builder, struct lg_error *err); /* frees it */
 void lg_tree_builder_free(struct lg_tree_builder *builder);
 

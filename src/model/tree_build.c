@@ -98,23 +98,28 @@ static int step_to(struct lg_tree_builder *builder, uint32_t shared)
 	return open_branch(builder, shared);
 }
 
-int lg_tree_builder_add(struct lg_tree_builder *builder, const char *key, size_t key_len, const char *value,
-	size_t value_len, uint64_t change, struct lg_error *err)
+int lg_tree_builder_add(struct lg_tree_builder *builder, const struct lg_entry *entry,
+	const uint8_t hash[LG_HASH_SIZE], struct lg_error *err)
 {
 	const struct lg_leaf *last = builder->last;
 	if (last) {
-		size_t shared = lg_key_differ(last->data, last->key_len, key, key_len, SIZE_MAX);
-		bool ascending = shared < key_len &&
-			(shared == last->key_len || (uint8_t)last->data[shared] < (uint8_t)key[shared]);
+		size_t shared = lg_key_differ(last->data, last->key_len, entry->key, entry->key_len, SIZE_MAX);
+		bool ascending = shared < entry->key_len &&
+			(shared == last->key_len || (uint8_t)last->data[shared] < (uint8_t)entry->key[shared]);
 		if (!ascending)
 			return lg_fail(err, LG_ECORRUPT, 0, "keys are not in ascending order");
 		if (step_to(builder, (uint32_t)shared) < 0)
 			return lg_fail_nomem(err);
 	}
-	struct lg_leaf *leaf = lg_leaf_new(key, key_len, value, value_len, change);
+	struct lg_leaf *leaf =
+		lg_leaf_new(entry->key, entry->key_len, entry->value, entry->value_len, entry->change);
 	if (!leaf || push_kid(builder, &leaf->node) < 0) {
 		free(leaf);
 		return lg_fail_nomem(err);
+	}
+	if (hash) {
+		memcpy(leaf->hash, hash, LG_HASH_SIZE);
+		atomic_store_explicit(&leaf->node.hashed, true, memory_order_relaxed);
 	}
 	builder->last = leaf;
 	return 0;

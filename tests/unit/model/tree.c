@@ -101,10 +101,10 @@ static struct lg_tree *build(const struct model *model)
 	for (size_t i = 0; i < UNIVERSE; i++) {
 		char text[16];
 		value_text(model->value[i], text);
+		struct lg_entry entry = { universe[i], strlen(universe[i]), text, strlen(text),
+			model->change[i] };
 		if (model->value[i])
-			lg_assert_ok(lg_tree_builder_add(builder, universe[i], strlen(universe[i]), text,
-					     strlen(text), model->change[i], &err),
-				&err);
+			lg_assert_ok(lg_tree_builder_add(builder, &entry, NULL, &err), &err);
 	}
 	struct lg_tree *tree = lg_tree_builder_finish(builder, &err);
 	assert_non_null(tree);
@@ -326,10 +326,10 @@ static void test_builder_refuses_disorder(void **state)
 		{ "\xc3\xa9", "z" } };
 	for (size_t i = 0; i < 4; i++) {
 		struct lg_tree_builder *builder = lg_tree_builder_new();
-		lg_assert_ok(
-			lg_tree_builder_add(builder, pairs[i][0], strlen(pairs[i][0]), "1", 1, 1, &err), &err);
-		lg_assert_code(lg_tree_builder_add(builder, pairs[i][1], strlen(pairs[i][1]), "1", 1, 1, &err),
-			LG_ECORRUPT, &err);
+		struct lg_entry first = { pairs[i][0], strlen(pairs[i][0]), "1", 1, 1 };
+		struct lg_entry second = { pairs[i][1], strlen(pairs[i][1]), "1", 1, 1 };
+		lg_assert_ok(lg_tree_builder_add(builder, &first, NULL, &err), &err);
+		lg_assert_code(lg_tree_builder_add(builder, &second, NULL, &err), LG_ECORRUPT, &err);
 		lg_tree_builder_free(builder);
 	}
 }
