@@ -17,9 +17,15 @@ size_t lg_utf8_valid_prefix(const char *text, size_t len);
  * overrides as \xNN or \u{NNNN}; everything else as it is. */
 int lg_text_add_printable(struct lg_buf *buf, const char *text, size_t len);
 /* Append as a JSON string with its quotes, in the canonical form: only `"`, `\` and controls are escaped (short forms
- * \b \f \n \r \t, else \u00nn lowercase); text must be valid UTF-8. */
+ * \b \f \n \r \t, else \u00nn lowercase).  Text that is not valid UTF-8 is LG_EINVALID: nothing is appended and
+ * `failed` is set, so that a caller who checks once at the end cannot miss it. */
 int lg_text_add_json_string(struct lg_buf *buf, const char *text, size_t len);
 
+/* The beginning of `text`, printable (as above) and cut with "…" so that it fits: for quoting hostile input in a message. */
+#define LG_SNIPPET_SIZE 96
+const char *lg_text_snippet(const char *text, char buf[static LG_SNIPPET_SIZE]);
+
+/* Exactly 2*len hexadecimal digits of either case and then the end of the text, or LG_EINVALID. */
 void lg_hex_encode(const uint8_t *data, size_t len, char *ret_text /* 2*len + 1 */);
 int lg_hex_decode(const char *text, uint8_t *ret_data, size_t len, struct lg_error *err);
 
@@ -34,11 +40,12 @@ const char *lg_duration_format(int64_t ns, char buf[static LG_DURATION_SIZE]);
  * PostgreSQL reads them). */
 int lg_size_parse(const char *text, int64_t *ret_bytes, struct lg_error *err);
 #define LG_SIZE_SIZE 32
-const char *lg_size_format(int64_t bytes, char buf[static LG_SIZE_SIZE]); /* largest exact unit: "4MiB", "1000B" */
+const char *lg_size_format(
+	int64_t bytes, char buf[static LG_SIZE_SIZE]); /* largest exact unit: "4MiB", "1000B" */
 
 /* Times: RFC 3339 in UTC with microseconds, "2026-11-22T14:03:05.123456Z".  Parse takes RFC 3339 with Z or an offset
  * and 0…9 fraction digits, "YYYY-MM-DD", "YYYY-MM-DD HH:MM[:SS]" (UTC), and "@UNIXSECONDS". */
-#define LG_TIME_SIZE 40
+#define LG_TIME_SIZE 48
 const char *lg_time_format(int64_t unix_us, char buf[static LG_TIME_SIZE]);
 int lg_time_parse(const char *text, int64_t *ret_unix_us, struct lg_error *err);
 

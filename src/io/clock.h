@@ -13,6 +13,7 @@
 struct lg_clock {
 	int64_t (*realtime_us)(const struct lg_clock *clock); /* µs since 1970 UTC */
 	int64_t (*boottime_ns)(const struct lg_clock *clock); /* ns since boot */
+	/* Returns at once for ns <= 0, and early when a signal handler ran: loops look at the clock again. */
 	void (*sleep_ns)(const struct lg_clock *clock, int64_t ns);
 };
 

@@ -3,7 +3,7 @@
  * Every primitive in io/ that can fail asks lg_fault_check(operation, path) first.  Without a hook that is one load and
  * a predicted branch.  The hook returns 0 to go on or an errno to fail with; it may also _exit() to simulate a kill.
  * The environment variable LASTGOOD_FAULT ("rename:3:EIO", "fsync:1:KILL", "*:7:ENOSPC"; operation, which call
- * counting from 1, what) installs one at start-up through lg_fault_from_env(); main() calls that only in builds
+ * counting from 1, "3+" meaning that one and all after it, an errno name or KILL) installs one at start-up through lg_fault_from_env(); main() calls that only in builds
  * configured with -Dfault_injection=true.
  */
 #ifndef LG_IO_FAULT_H
