@@ -63,7 +63,7 @@ install:
 
 format:
 	@scripts/setup check
-	@scripts/check --fix-format
+	@scripts/format
 
 clean:
 	rm -rf build build-*

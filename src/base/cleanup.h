@@ -22,7 +22,7 @@ static inline void lg_free_cleanup(void *pointer_to_pointer)
 	free(*(void **)pointer_to_pointer);
 }
 
-static inline void lg_close_cleanup(int *fd)
+static inline void lg_close_cleanup(const int *fd)
 {
 	int saved = errno;
 	if (*fd >= 0)
@@ -33,6 +33,7 @@ static inline void lg_close_cleanup(int *fd)
 #define lg_autofree  lg_cleanup(lg_free_cleanup)
 #define lg_autoclose lg_cleanup(lg_close_cleanup)
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a type takes no parentheses */
 #define LG_DEFINE_CLEANUP(type, function)                                                                    \
 	static inline void function##p(type *p)                                                              \
 	{                                                                                                    \
