@@ -33,13 +33,14 @@ static inline void lg_close_cleanup(const int *fd)
 #define lg_autofree  lg_cleanup(lg_free_cleanup)
 #define lg_autoclose lg_cleanup(lg_close_cleanup)
 
-/* NOLINTNEXTLINE(bugprone-macro-parentheses): a type takes no parentheses */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
 #define LG_DEFINE_CLEANUP(type, function)                                                                    \
 	static inline void function##p(type *p)                                                              \
 	{                                                                                                    \
 		if (*p)                                                                                      \
 			function(*p);                                                                        \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define lg_steal_ptr(pp)                                                                                     \
 	({                                                                                                   \
