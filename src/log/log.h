@@ -70,6 +70,8 @@ struct lg_log_ops {
 	int (*query)(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 		struct lg_error *err);
 	int (*checkpoint_write)(struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+	/* seq of the newest checkpoint with seq <= at, without reading it; LG_ENOTFOUND when there is none */
+	int (*checkpoint_find)(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err);
 	/* newest checkpoint with seq <= at; data valid during visit; LG_ENOTFOUND when there is none */
 	int (*checkpoint_read)(struct lg_log *log, uint64_t at,
 		int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
@@ -107,6 +109,7 @@ int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg,
 int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
 	struct lg_error *err);
 int lg_log_checkpoint_write(struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+int lg_log_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err);
 int lg_log_checkpoint_read(struct lg_log *log, uint64_t at,
 	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
 	struct lg_error *err);
