@@ -5,9 +5,9 @@
  * type       bool int float string duration size list object secret   (required)
  * min, max   int, float: numbers; duration, size: texts such as "5s", "4MiB"; string, list, secret: length (code points,
  *            items)
- * enum       list of allowed values
- * pattern    PCRE2, UTF, unanchored, for string and secret; compiled with a match limit, so that it cannot hang
- * default    the fallback; must itself satisfy the declaration; a secret has none
+ * enum       list of allowed values, not for secrets; durations and sizes are compared by meaning ("60s" is "1m")
+ * pattern    PCRE2, UTF, unanchored, for string and secret of at most 64 KiB; limited in steps, so that it cannot hang
+ * default    the fallback; must itself satisfy the declaration; a secret has none (declarations are readable)
  * unit, description  text
  * restart    none | reload | restart: what the service must do for a change to take effect (default none)
  * secret     true on any type: sealed and redacted; type "secret" is a string with secret true
@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "base/problems.h"
+#include "model/key.h"
 #include "model/value.h"
 
 #include <stdbool.h>
@@ -65,8 +66,8 @@ const char *lg_schema_description(const struct lg_schema *schema); /* or NULL */
 int lg_schema_describe(const struct lg_schema *schema, struct lg_buf *buf);
 
 /* Checks plain canonical `value` for `key`, adding every problem (value, allowed range, unit in the message; the value
- * itself is not shown when secret).  ret_value gets the canonical value to store (a float given an integer is widened,
- * otherwise the same bytes).  Returns 0 or LG_EINVALID. */
+ * itself is not shown when secret).  ret_value gets the canonical value to store appended (a float given an integer is
+ * widened, otherwise the same bytes); NULL: only check.  Returns 0 or LG_EINVALID. */
 int lg_schema_check(const struct lg_schema *schema, const char *key, const char *value, size_t len,
 	struct lg_buf *ret_value, struct lg_problems *problems, struct lg_error *err);
 
