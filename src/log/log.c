@@ -1,1 +1,257 @@
-/* to come */
+#include "log/log.h"
+
+#include "log/memory/memory.h"
+#include "log/sqlite/sqlite.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* The one place that knows the backends. */
+static const struct lg_log_ops *const backends[] = {
+	&lg_log_sqlite_ops,
+	&lg_log_memory_ops,
+};
+
+int lg_log_open(
+	const char *url, const struct lg_log_open *options, struct lg_log **ret_log, struct lg_error *err)
+{
+	const char *colon = strchr(url, ':');
+	size_t len = colon ? (size_t)(colon - url) : 0;
+
+	for (size_t i = 0; colon && i < sizeof backends / sizeof *backends; i++) {
+		const struct lg_log_ops *ops = backends[i];
+		if (strlen(ops->scheme) != len || strncmp(ops->scheme, url, len) != 0)
+			continue;
+		if (ops->api != LG_LOG_API)
+			return lg_fail(err, LG_EINTERNAL, 0,
+				"the log backend '%s' has interface %u instead of %u", ops->scheme, ops->api,
+				LG_LOG_API);
+		struct lg_log_open located = { 0 };
+		if (options)
+			located = *options;
+		located.location = colon + 1;
+		if (!located.clock)
+			located.clock = lg_clock_system();
+		return ops->open(&located, ret_log, err);
+	}
+	return lg_fail(err, LG_EINVALID, 0, "'%s' names no log: write sqlite:PATH", url);
+}
+
+void lg_log_close(struct lg_log *log)
+{
+	if (log)
+		log->ops->close(log);
+}
+
+void lg_log_closep(struct lg_log **log)
+{
+	lg_log_close(*log);
+}
+
+int lg_log_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err)
+{
+	return log->ops->head(log, ret_head, err);
+}
+
+/* Holds for every backend, so it is checked here and not in each. */
+static int check_follows(
+	const struct lg_record *records, size_t count, const struct lg_log_head *expected, struct lg_error *err)
+{
+	uint64_t seq = expected->seq;
+	const uint8_t *previous = expected->hash;
+
+	if (count == 0)
+		return lg_fail(err, LG_EINTERNAL, 0, "append of no records");
+	for (size_t i = 0; i < count; i++) {
+		const struct lg_record *record = &records[i];
+		if ((unsigned)record->kind >= LG_KIND_COUNT ||
+			record->has_root != lg_kind_is_state(record->kind))
+			return lg_fail(err, LG_EINTERNAL, 0, "record %" PRIu64 " of kind '%s' %s a root",
+				record->seq, lg_kind_name(record->kind), record->has_root ? "has" : "lacks");
+		if (record->redacted || (record->key_count && !record->keys))
+			return lg_fail(err, LG_EINTERNAL, 0, "record %" PRIu64 " is not whole", record->seq);
+		if (lg_record_check(record, seq, previous, err) < 0)
+			return lg_context(err, LG_EINTERNAL, "append");
+		seq = record->seq;
+		previous = record->hash;
+	}
+	return 0;
+}
+
+int lg_log_append(struct lg_log *log, const struct lg_record *records, size_t count,
+	const struct lg_log_head *expected, struct lg_error *err)
+{
+	int rc = check_follows(records, count, expected, err);
+	return rc < 0 ? rc : log->ops->append(log, records, count, expected, err);
+}
+
+int lg_log_query(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
+	struct lg_error *err)
+{
+	return log->ops->query(log, query, visit, arg, err);
+}
+
+struct one {
+	lg_log_visit *visit;
+	void *arg;
+	bool found;
+};
+
+static int visit_one(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct one *one = arg;
+	one->found = true;
+	return one->visit(one->arg, record, err);
+}
+
+/* Why there is no such record. */
+static int not_found(struct lg_log *log, uint64_t seq, struct lg_error *err)
+{
+	struct lg_log_head head, base;
+	int rc;
+
+	if ((rc = lg_log_head(log, &head, err)) < 0 || (rc = lg_log_base(log, &base, err)) < 0)
+		return rc;
+	if (seq == 0)
+		return lg_fail(err, LG_ENOTFOUND, 0, "there is no record 0: the first is 1");
+	if (seq > head.seq)
+		return lg_fail(err, LG_ENOTFOUND, 0, "there is no record %" PRIu64 ": the log ends at %" PRIu64,
+			seq, head.seq);
+	if (seq <= base.seq)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"retention dropped record %" PRIu64 ": the log begins at %" PRIu64, seq, base.seq + 1);
+	return lg_fail(err, LG_ECORRUPT, 0, "record %" PRIu64 " is missing though the log ends at %" PRIu64,
+		seq, head.seq);
+}
+
+int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err)
+{
+	struct one one = { .visit = visit, .arg = arg };
+	struct lg_log_query query = { .from = seq, .to = seq, .limit = 1 };
+	int rc = seq ? lg_log_query(log, &query, visit_one, &one, err) : 0;
+	return rc != 0 || one.found ? rc : not_found(log, seq, err);
+}
+
+struct search {
+	const uint8_t *id;
+	uint64_t seq;
+};
+
+static int visit_id(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct search *search = arg;
+	(void)err;
+	if (memcmp(record->id, search->id, LG_ID_SIZE) != 0)
+		return 0;
+	search->seq = record->seq;
+	return 1;
+}
+
+static int find_visible(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
+	struct lg_error *err)
+{
+	struct search search = { .id = id };
+	struct lg_log_query query = { .from = after + 1 };
+	int rc = after == UINT64_MAX ? 0 : lg_log_query(log, &query, visit_id, &search, err);
+	if (rc > 0)
+		*ret_seq = search.seq;
+	return rc;
+}
+
+int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
+	struct lg_error *err)
+{
+	int rc = find_visible(log, after, id, ret_seq, err);
+	if (rc != 0 || !log->ops->settle)
+		return rc;
+	rc = log->ops->settle(log, err);
+	return rc < 0 ? rc : find_visible(log, after, id, ret_seq, err);
+}
+
+int lg_log_checkpoint_write(
+	struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err)
+{
+	return log->ops->checkpoint_write(log, checkpoint, err);
+}
+
+int lg_log_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err)
+{
+	return log->ops->checkpoint_find(log, at, ret_seq, err);
+}
+
+int lg_log_checkpoint_read(struct lg_log *log, uint64_t at,
+	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
+	struct lg_error *err)
+{
+	return log->ops->checkpoint_read(log, at, visit, arg, err);
+}
+
+int lg_log_trim(struct lg_log *log, uint64_t before, struct lg_error *err)
+{
+	return log->ops->trim(log, before, err);
+}
+
+int lg_log_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err)
+{
+	return log->ops->first(log, ret_seq, err);
+}
+
+int lg_log_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err)
+{
+	return log->ops->base(log, ret_base, err);
+}
+
+int lg_log_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err)
+{
+	return log->ops->wait(log, timeout_ms, err);
+}
+
+int lg_log_wait_fd(struct lg_log *log)
+{
+	return log->ops->wait_fd ? log->ops->wait_fd(log) : -1;
+}
+
+int lg_log_check(struct lg_log *log, struct lg_error *err)
+{
+	return log->ops->check ? log->ops->check(log, err) : 0;
+}
+
+static int visit_hash(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct lg_log_head *head = arg;
+	(void)err;
+	head->seq = record->seq;
+	memcpy(head->hash, record->hash, LG_HASH_SIZE);
+	return 0;
+}
+
+static int visit_chain(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct lg_log_head *previous = arg;
+	int rc = lg_record_check(record, previous->seq, previous->hash, err);
+	return rc < 0 ? rc : visit_hash(previous, record, err);
+}
+
+int lg_log_verify_chain(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err)
+{
+	struct lg_log_head head, previous;
+	int rc;
+
+	if ((rc = lg_log_head(log, &head, err)) < 0 || (rc = lg_log_base(log, &previous, err)) < 0)
+		return rc;
+	if (from == 0)
+		from = previous.seq + 1;
+	if (to == 0 || to > head.seq)
+		to = head.seq;
+	if (from > to)
+		return 0;
+	if (from <= previous.seq)
+		return not_found(log, from, err);
+	if (from != previous.seq + 1 && (rc = lg_log_get(log, from - 1, visit_hash, &previous, err)) < 0)
+		return rc;
+	struct lg_log_query query = { .from = from, .to = to };
+	rc = lg_log_query(log, &query, visit_chain, &previous, err);
+	if (rc == 0 && previous.seq != to)
+		return lg_fail(err, LG_ECORRUPT, 0, "record %" PRIu64 " is missing", previous.seq + 1);
+	return rc;
+}

@@ -31,16 +31,18 @@ struct lg_log_head {
 	uint8_t hash[LG_HASH_SIZE];
 };
 
-/* The record is valid during the call.  Non-zero stops the read and is returned. */
+/* The record is valid during the call.  Non-zero stops the read and is returned.  A visitor may read from the same log,
+ * but must not write to it. */
 typedef int lg_log_visit(void *arg, const struct lg_record *record, struct lg_error *err);
 
 struct lg_log_query {
-	uint64_t from, to;    /* seqs, both included; to 0 means up to the head */
-	uint32_t kinds;       /* bit mask 1u << enum lg_kind; 0 means all */
-	const char *key;      /* only changes that touch this key (or, when it ends in '/', any key below it); NULL: all.
+	uint64_t from, to; /* seqs, both included; to 0 means up to the head as it was when the read began */
+	uint32_t kinds;    /* bit mask 1u << enum lg_kind; 0 means all */
+	const char *
+		key; /* only changes that touch this key (or, when it ends in '/', any key below it); NULL: all.
 	                         Records of other kinds are not filtered by it. */
 	bool newest_first;
-	uint64_t limit;       /* 0: none */
+	uint64_t limit; /* 0: none */
 };
 
 /* A whole tree at a seq, as opaque bytes (config/checkpoint.h knows the format). */
@@ -51,11 +53,12 @@ struct lg_log_checkpoint {
 };
 
 struct lg_log_open {
-	const char *location;  /* what follows the scheme: a file for sqlite */
-	bool create;           /* make it if it is not there; else LG_ENOTFOUND */
-	bool refuse_exist;     /* with create: LG_ECONFLICT if it is there */
+	const char *location; /* what follows the scheme: a file for sqlite */
+	bool create;          /* make it if it is not there; else LG_ENOTFOUND */
+	bool refuse_exist;    /* with create: LG_ECONFLICT if it is there */
 	bool readonly;
-	const struct lg_clock *clock;
+	int64_t busy_ms;              /* how long to wait for another writer before LG_EBUSY; 0: 5000 */
+	const struct lg_clock *clock; /* NULL: the system's */
 };
 
 struct lg_log_ops {
@@ -69,21 +72,31 @@ struct lg_log_ops {
 		const struct lg_log_head *expected, struct lg_error *err);
 	int (*query)(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 		struct lg_error *err);
-	int (*checkpoint_write)(struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+	int (*checkpoint_write)(
+		struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
 	/* seq of the newest checkpoint with seq <= at, without reading it; LG_ENOTFOUND when there is none */
 	int (*checkpoint_find)(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err);
 	/* newest checkpoint with seq <= at; data valid during visit; LG_ENOTFOUND when there is none */
 	int (*checkpoint_read)(struct lg_log *log, uint64_t at,
-		int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-		struct lg_error *err);
-	/* drops records and checkpoints with seq < before; refused (LG_EINVALID) unless a checkpoint at >= before - 1
-	   exists at a seq < = head; `first` afterwards is `before` */
+		int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err),
+		void *arg, struct lg_error *err);
+	/* drops records with seq < before, and checkpoints with seq < before - 1 (one at before - 1 is what the kept
+	   records continue); refused (LG_EINVALID) unless before <= head and a checkpoint exists within
+	   [before - 1, head].  `first` afterwards is `before`; nothing happens when it is already there or later */
 	int (*trim)(struct lg_log *log, uint64_t before, struct lg_error *err);
-	int (*first)(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err); /* oldest seq kept; 0 when empty */
-	/* 1: somebody may have appended since the last call, 0: timeout_ms passed */
+	int (*first)(struct lg_log *log, uint64_t *ret_seq,
+		struct lg_error *err); /* oldest seq kept; 0 when empty */
+	/* what the oldest kept record follows: zeros, or after a trim the seq and hash of the newest dropped record */
+	int (*base)(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err);
+	/* 1: somebody may have appended since the last call (or since open), 0: timeout_ms passed; own appends do not
+	   count.  timeout_ms < 0: no limit */
 	int (*wait)(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
 	/* optional */
-	int (*wait_fd)(struct lg_log *log); /* readable when wait would return 1; NULL or -1: call wait */
+	/* readable when wait(0) should be asked (it may still say 0); NULL or -1: there is none, call wait.  A signal can
+	   be lost (a writer killed right after its commit): poll with a timeout of seconds and call wait(0) anyway */
+	int (*wait_fd)(struct lg_log *log);
+	/* after it, an append whose outcome was unknown is visible or will never happen; NULL: that is always so */
+	int (*settle)(struct lg_log *log, struct lg_error *err);
 	/* quick self-check for doctor (SQLite: quick_check); NULL: nothing to check */
 	int (*check)(struct lg_log *log, struct lg_error *err);
 };
@@ -95,29 +108,36 @@ struct lg_log {
 
 /* url: "sqlite:PATH", "memory:NAME" (shared by name within the process while somebody has it open; "memory:" is
  * private). */
-int lg_log_open(const char *url, const struct lg_log_open *options, struct lg_log **ret_log, struct lg_error *err);
+int lg_log_open(
+	const char *url, const struct lg_log_open *options, struct lg_log **ret_log, struct lg_error *err);
 void lg_log_close(struct lg_log *log); /* NULL is fine */
 void lg_log_closep(struct lg_log **log);
 int lg_log_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err);
-int lg_log_append(struct lg_log *log, const struct lg_record *records, size_t count, const struct lg_log_head *expected,
-	struct lg_error *err);
+int lg_log_append(struct lg_log *log, const struct lg_record *records, size_t count,
+	const struct lg_log_head *expected, struct lg_error *err);
 int lg_log_query(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 	struct lg_error *err);
 /* One record; LG_ENOTFOUND says whether it was never there or retention dropped it. */
 int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err);
-/* seq of the record with this id among those after `after`: 1 found, 0 not there. */
+/* seq of the record with this id among those after `after`: 1 found, 0 not there and, unless the log was opened
+ * read-only, never will be (ops->settle).  Works on a log that turned read-only, too. */
 int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
 	struct lg_error *err);
-int lg_log_checkpoint_write(struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+int lg_log_checkpoint_write(
+	struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
 int lg_log_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err);
 int lg_log_checkpoint_read(struct lg_log *log, uint64_t at,
 	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
 	struct lg_error *err);
 int lg_log_trim(struct lg_log *log, uint64_t before, struct lg_error *err);
 int lg_log_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err);
+int lg_log_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err);
 int lg_log_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
+int lg_log_wait_fd(struct lg_log *log); /* -1: there is none */
 int lg_log_check(struct lg_log *log, struct lg_error *err);
-/* Walks [from, to] and recomputes the chain; LG_ECORRUPT names the first seq that does not hold. */
+/* Walks [from, to] (from 0: the oldest kept; to 0: the head) and recomputes the chain; LG_ECORRUPT names the first seq that
+ * does not hold.  The chain proves that nothing before the head was altered; that the head itself is the newest there ever
+ * was, only somebody who remembers a newer one can tell. */
 int lg_log_verify_chain(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err);
 
 #endif

@@ -47,8 +47,9 @@ static inline bool lg_kind_is_state(enum lg_kind kind)
 /* A view: whoever hands it out owns what the pointers point to. */
 struct lg_record {
 	uint64_t seq;
-	uint8_t id[LG_ID_SIZE]; /* random, chosen by the proposer: finds a record whose append had an unknown outcome */
-	int64_t time_us;        /* informative; order is seq */
+	uint8_t id
+		[LG_ID_SIZE]; /* random, chosen by the proposer: finds a record whose append had an unknown outcome */
+	int64_t time_us; /* informative; order is seq */
 	enum lg_kind kind;
 	const char *actor;
 	const char *reason;
@@ -56,17 +57,25 @@ struct lg_record {
 	size_t body_len;
 	bool has_root;
 	uint8_t root[LG_HASH_SIZE];
-	uint8_t hash[LG_HASH_SIZE]; /* filled by lg_record_seal */
+	uint8_t body_hash[LG_HASH_SIZE]; /* filled by lg_record_seal */
+	uint8_t hash[LG_HASH_SIZE];      /* filled by lg_record_seal */
+	bool redacted;                   /* the body was taken out (body is ""); body_hash stands for it */
 	/* index hints, not hashed: the keys that a change touches, sorted (NULL when read back) */
 	const char *const *keys;
 	size_t key_count;
 };
 
 void lg_record_body_hash(const char *body, size_t len, uint8_t ret_hash[LG_HASH_SIZE]);
-/* Sets record->hash from its fields and the previous hash. */
+/* Sets record->body_hash and record->hash from its fields and the previous hash. actor, reason and body may be NULL for
+ * "". */
 void lg_record_seal(struct lg_record *record, const uint8_t previous[LG_HASH_SIZE]);
 /* The same with the body hash given (body redacted). */
 void lg_record_hash(const struct lg_record *record, const uint8_t previous[LG_HASH_SIZE],
 	const uint8_t body_hash[LG_HASH_SIZE], uint8_t ret_hash[LG_HASH_SIZE]);
+
+/* Does the record follow a record `previous_seq` with the hash `previous`, and do both its hashes hold?  0, or LG_ECORRUPT
+ * with the seq and what is wrong. */
+int lg_record_check(const struct lg_record *record, uint64_t previous_seq, const uint8_t previous[LG_HASH_SIZE],
+	struct lg_error *err);
 
 #endif
