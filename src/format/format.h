@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/problems.h"
+#include "model/value.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -36,7 +37,10 @@ struct lg_items {
 	size_t count;
 	size_t size;
 };
-#define LG_ITEMS_INIT { 0 }
+#define LG_ITEMS_INIT                                                                                          \
+	{                                                                                                      \
+		0                                                                                              \
+	}
 
 void lg_items_clear(struct lg_items *items);
 /* Copies; value canonical. */
@@ -44,13 +48,14 @@ int lg_items_add(struct lg_items *items, const char *key, const char *value, siz
 	size_t line, struct lg_error *err);
 
 int lg_format_from_name(const char *name, enum lg_format *ret_format, struct lg_error *err);
-enum lg_format lg_format_from_path(const char *path); /* by ending: .yaml .yml .env .properties, ".env" itself; else json */
+enum lg_format lg_format_from_path(
+	const char *path); /* by ending: .yaml .yml .env .properties, ".env" itself; else json */
 
 /* A document that cannot be read at all (syntax, duplicate members, depth, size) is LG_EINVALID with line and column.
  * Entries that are wrong one by one (no "value", value too large, not representable) are added to problems with the key as
  * subject and left out of ret_items; the caller decides (refuse all, or --skip-invalid). name is for messages. */
-int lg_format_parse(enum lg_format format, const char *name, const char *text, size_t len, struct lg_items *ret_items,
-	struct lg_problems *problems, struct lg_error *err);
+int lg_format_parse(enum lg_format format, const char *name, const char *text, size_t len,
+	struct lg_items *ret_items, struct lg_problems *problems, struct lg_error *err);
 
 struct lg_format_meta {
 	uint64_t revision; /* 0: leave out */
@@ -62,17 +67,23 @@ int lg_format_emit(enum lg_format format, const struct lg_items *items, const st
 	struct lg_buf *buf, struct lg_problems *problems, struct lg_error *err);
 
 /* YAML 1.2 core schema to JSON and back, by libyaml.  Refused with line and column: several documents, duplicate keys,
- * non-string keys, tags other than the core ones, .nan and .inf, integers beyond int64, more than LG_YAML_NODES nodes after
- * aliases are followed (alias bombs), depth beyond LG_VALUE_DEPTH. */
+ * non-string keys, merge keys (<<, which 1.2 does not have), tags other than the core ones, .nan and .inf, integers beyond
+ * int64, more than LG_YAML_NODES nodes or LG_IMPORT_MAX bytes of text after aliases are followed (alias bombs), depth beyond
+ * LG_YAML_DEPTH (the deepest value, inside the three levels of a configuration document).  An empty text is null.  Aliases
+ * share their node in the result, so do not change what is inside it.
+ * emit: keys in the object's own order; strings that YAML 1.1 or 1.2 would read as something else are quoted. */
 #define LG_YAML_NODES 4000000
+#define LG_YAML_DEPTH (LG_VALUE_DEPTH + 3)
 int lg_yaml_parse(const char *name, const char *text, size_t len, json_t **ret_json, struct lg_error *err);
 int lg_yaml_emit(const json_t *json, struct lg_buf *buf, struct lg_error *err);
 
-/* {{KEY}} is replaced by the value of KEY (strings bare, everything else as JSON); {{KEY|default text}} when it may be
- * absent; {{! comment }}; "{{{{" is a literal "{{".  lookup returns 1 with canonical JSON, 0 when absent.  An unknown key,
- * an unclosed tag or an empty name is LG_EINVALID with name:line:column. Control characters other than tab in a substituted
- * string are refused, so that a value cannot add lines to the file. */
-typedef int lg_template_lookup(void *arg, const char *key, size_t key_len, const char **ret_value, size_t *ret_len);
+/* {{KEY}} is replaced by the value of KEY (strings bare, everything else as JSON), blanks around KEY are ignored;
+ * {{KEY|default text}} when it may be absent; {{! comment }}; "{{{{" is a literal "{{".  Tags other than comments stand on
+ * one line.  lookup returns 1 with canonical JSON, 0 when absent, or an error's code.  An unknown key, an unclosed tag or an
+ * empty name is LG_EINVALID with name:line:column.  Control characters other than tab in a substituted string are refused,
+ * so that a value cannot add lines to the file.  On failure buf is as it was. */
+typedef int lg_template_lookup(
+	void *arg, const char *key, size_t key_len, const char **ret_value, size_t *ret_len);
 int lg_template_render(const char *name, const char *text, size_t len, lg_template_lookup *lookup, void *arg,
 	struct lg_buf *buf, struct lg_error *err);
 
