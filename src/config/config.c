@@ -1,1 +1,421 @@
-/* to come */
+#include "config/internal.h"
+
+#include "base/cleanup.h"
+#include "io/file.h"
+#include "io/random.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu-bp.h>
+
+void lg_config_lock(struct lg_config *config)
+{
+	pthread_mutex_lock(&config->lock);
+}
+
+void lg_config_unlock(struct lg_config *config)
+{
+	pthread_mutex_unlock(&config->lock);
+}
+
+/* --- published state ------------------------------------------------------------------------------------------------ */
+
+static struct lg_published *make_published(uint64_t revision, uint64_t seq, struct lg_tree *tree)
+{
+	struct lg_published *published = malloc(sizeof *published);
+	if (published)
+		*published = (struct lg_published){ revision, seq, lg_tree_ref(tree) };
+	return published;
+}
+
+static void free_published(struct lg_published *published)
+{
+	if (!published)
+		return;
+	lg_tree_unref(published->tree);
+	free(published);
+}
+
+void lg_config_snapshot(struct lg_config *config, struct lg_snapshot *ret_snapshot)
+{
+	urcu_bp_read_lock();
+	const struct lg_published *now = rcu_dereference(config->published);
+	ret_snapshot->revision = now->revision;
+	ret_snapshot->seq = now->seq;
+	/* counted inside the read section: its own reference is not dropped before we leave it */
+	ret_snapshot->tree = lg_tree_ref(now->tree);
+	urcu_bp_read_unlock();
+}
+
+void lg_snapshot_clear(struct lg_snapshot *snapshot)
+{
+	lg_tree_unref(snapshot->tree);
+	*snapshot = (struct lg_snapshot){ 0 };
+}
+
+int lg_config_publish(
+	struct lg_config *config, uint64_t revision, uint64_t seq, struct lg_tree *tree, struct lg_error *err)
+{
+	struct lg_published *next = make_published(revision, seq, tree);
+	if (!next)
+		return lg_fail_nomem(err);
+	struct lg_published *former = rcu_xchg_pointer(&config->published, next);
+	bool moved = former->revision != revision;
+	urcu_bp_synchronize_rcu();
+	free_published(former);
+	if (!moved)
+		return 0;
+	lg_state_remember(config, revision, tree);
+	const struct lg_snapshot snapshot = { revision, seq, tree };
+	for (size_t i = 0; i < config->subscriber_count; i++) {
+		if (config->subscribers[i].after)
+			config->subscribers[i].after(config->subscribers[i].arg, &snapshot);
+	}
+	return 0;
+}
+
+int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *subscriber, struct lg_error *err)
+{
+	lg_config_lock(config);
+	size_t count = config->subscriber_count;
+	struct lg_subscriber *all = realloc(config->subscribers, (count + 1) * sizeof *all);
+	if (all) {
+		config->subscribers = all;
+		all[config->subscriber_count++] = *subscriber;
+	}
+	lg_config_unlock(config);
+	return all ? 0 : lg_fail_nomem(err);
+}
+
+/* --- init and open --------------------------------------------------------------------------------------------------- */
+
+static int secret_key_path(const char *state_dir, char **ret_path, struct lg_error *err)
+{
+	*ret_path = lg_path_join(state_dir, "secret.key");
+	return *ret_path ? 0 : lg_fail_nomem(err);
+}
+
+static int make_secret_key(const char *state_dir, struct lg_error *err)
+{
+	lg_autofree char *path = NULL;
+	int rc = secret_key_path(state_dir, &path, err);
+	if (rc < 0 || lg_file_exists(path))
+		return rc; /* an init that was cut off left it: keep it */
+	uint8_t key[LG_SECRET_KEY_SIZE];
+	lg_random_bytes(key, sizeof key);
+	const struct lg_replace_options options = { .mode = 0600, .refuse_exist = true };
+	return lg_file_replace(path, key, sizeof key, &options, err);
+}
+
+static int open_log(const char *state_dir, const struct lg_clock *clock, bool create, bool readonly,
+	struct lg_log **ret_log, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf url = LG_BUF_INIT;
+	lg_buf_addf(&url, "sqlite:%s/log.db", state_dir);
+	int rc = lg_buf_check(&url, err);
+	if (rc < 0)
+		return rc;
+	const struct lg_log_open options = {
+		.create = create, .refuse_exist = create, .readonly = readonly, .clock = clock
+	};
+	return lg_log_open(url.data, &options, ret_log, err);
+}
+
+int lg_config_init(const char *state_dir, const struct lg_clock *clock, struct lg_error *err)
+{
+	int rc = lg_dir_make(state_dir, 0700, err);
+	if (rc == 0)
+		rc = lg_dir_check_owner(state_dir, err);
+	if (rc == 0)
+		rc = make_secret_key(state_dir, err);
+	lg_cleanup(lg_log_closep) struct lg_log *log = NULL;
+	if (rc == 0)
+		rc = open_log(state_dir, clock ? clock : lg_clock_system(), true, false, &log, err);
+	return rc < 0 ? lg_context(err, rc, "cannot initialise '%s'", state_dir) : 0;
+}
+
+static int read_secret_key(struct lg_config *config, struct lg_error *err)
+{
+	lg_autofree char *path = NULL;
+	int rc = secret_key_path(config->state_dir, &path, err);
+	if (rc < 0)
+		return rc;
+	lg_cleanup(lg_buf_clear) struct lg_buf key = LG_BUF_INIT;
+	struct lg_error absent = LG_ERROR_INIT;
+	rc = lg_file_read(path, 4096, &key, &absent);
+	if (rc == LG_ENOTFOUND)
+		return 0; /* everything but secrets works without it; sealing and opening say so */
+	if (rc < 0) {
+		*err = absent;
+		return rc;
+	}
+	if (key.len != LG_SECRET_KEY_SIZE)
+		return lg_fail(err, LG_ECORRUPT, 0,
+			"'%s' has %zu bytes instead of %d; restore it from a backup", path, key.len,
+			LG_SECRET_KEY_SIZE);
+	memcpy(config->secret_key, key.data, LG_SECRET_KEY_SIZE);
+	config->has_secret_key = true;
+	return 0;
+}
+
+const uint8_t *lg_config_secret_key(const struct lg_config *config)
+{
+	return config->has_secret_key ? config->secret_key : NULL;
+}
+
+static int fold_control(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	return lg_controls_fold(arg, record, err);
+}
+
+static int load_state(struct lg_config *config, struct lg_error *err)
+{
+	int rc = lg_log_head(config->log, &config->head, err);
+	if (rc < 0)
+		return rc;
+	struct lg_state state = { 0 };
+	rc = lg_state_load(config, config->head.seq, &state, err);
+	if (rc < 0)
+		return rc;
+	config->controls = state.controls;
+	state.controls = (struct lg_controls){ 0 };
+	config->checkpoint_seq = state.base_seq;
+	config->tail_cost = state.tail_cost;
+	const struct lg_log_query later = {
+		.from = state.base_seq + 1, .to = config->head.seq, .kinds = LG_CONTROL_KINDS
+	};
+	if (state.base_seq < config->head.seq)
+		rc = lg_log_query(config->log, &later, fold_control, &config->controls, err);
+	if (rc == 0)
+		rc = lg_config_publish(config, state.revision, config->head.seq, state.tree, err);
+	lg_state_clear(&state);
+	return rc;
+}
+
+static int start(struct lg_config *config, const struct lg_config_options *options, struct lg_error *err)
+{
+	config->state_dir = strdup(options->state_dir ? options->state_dir : "");
+	struct lg_tree *empty = lg_tree_empty();
+	config->published = empty ? make_published(0, 0, empty) : NULL;
+	lg_tree_unref(empty);
+	if (!config->state_dir || !config->published)
+		return lg_fail_nomem(err);
+	int rc = 0;
+	if (options->state_dir) {
+		rc = lg_dir_check_owner(options->state_dir, err);
+		if (rc == 0)
+			rc = read_secret_key(config, err);
+	}
+	if (rc == 0 && !config->log)
+		rc = open_log(options->state_dir, config->clock, false, options->readonly, &config->log, err);
+	return rc < 0 ? rc : load_state(config, err);
+}
+
+int lg_config_open(const struct lg_config_options *options, struct lg_config **ret_config, struct lg_error *err)
+{
+	struct lg_config *config = calloc(1, sizeof *config);
+	if (!config) {
+		lg_log_close(options->log);
+		return lg_fail_nomem(err);
+	}
+	config->log = options->log;
+	config->clock = options->clock ? options->clock : lg_clock_system();
+	pthread_mutexattr_t attributes;
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&config->lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	int rc = start(config, options, err);
+	if (rc < 0) {
+		const char *where = options->state_dir ? options->state_dir : "the log";
+		lg_config_close(config);
+		return lg_context(err, rc, "cannot open '%s'", where);
+	}
+	*ret_config = config;
+	return 0;
+}
+
+void lg_config_close(struct lg_config *config)
+{
+	if (!config)
+		return;
+	lg_state_forget_all(config);
+	free_published(config->published);
+	lg_controls_clear(&config->controls);
+	lg_log_close(config->log);
+	free(config->subscribers);
+	free(config->state_dir);
+	explicit_bzero(config->secret_key, sizeof config->secret_key);
+	pthread_mutex_destroy(&config->lock);
+	free(config);
+}
+
+void lg_config_closep(struct lg_config **config)
+{
+	lg_config_close(*config);
+}
+
+const char *lg_config_state_dir(const struct lg_config *config)
+{
+	return config->state_dir;
+}
+
+const struct lg_clock *lg_config_clock(const struct lg_config *config)
+{
+	return config->clock;
+}
+
+/* --- following ------------------------------------------------------------------------------------------------------ */
+
+struct follow {
+	struct lg_config *config;
+	struct lg_log_head head;
+	uint64_t revision;
+	struct lg_tree *tree;
+};
+
+static int follow_record(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct follow *follow = arg;
+	struct lg_record check = *record;
+	lg_record_seal(&check, follow->head.hash);
+	if (record->seq != follow->head.seq + 1 || memcmp(check.hash, record->hash, LG_HASH_SIZE) != 0)
+		return lg_fail(err, LG_ECORRUPT, 0,
+			"record %" PRIu64
+			" does not follow from the one before it: the log was changed behind our back; "
+			"run: lastgood doctor",
+			record->seq);
+	int rc = lg_controls_fold(&follow->config->controls, record, err);
+	if (rc == 0 && lg_kind_is_state(record->kind)) {
+		struct lg_tree *next = NULL;
+		/* what a restore points to may lie between the published head and here */
+		follow->config->head = follow->head;
+		rc = lg_apply_record(follow->config, follow->tree, record, &next, err);
+		if (rc == 0) {
+			lg_tree_unref(follow->tree);
+			follow->tree = next;
+			follow->revision = record->seq;
+			follow->config->tail_cost += lg_state_replay_cost(record);
+			lg_state_remember(follow->config, record->seq, next);
+		}
+	}
+	if (rc < 0)
+		return rc;
+	follow->head.seq = record->seq;
+	memcpy(follow->head.hash, record->hash, LG_HASH_SIZE);
+	return 0;
+}
+
+static int check_head(const struct lg_config *config, const struct lg_log_head *head, struct lg_error *err)
+{
+	bool same = head->seq == config->head.seq && memcmp(head->hash, config->head.hash, LG_HASH_SIZE) == 0;
+	if (head->seq > config->head.seq || same)
+		return 0;
+	return lg_fail(err, LG_ECORRUPT, 0,
+		"the log went back from r%" PRIu64 " to r%" PRIu64
+		": its file was replaced; start this process again",
+		config->head.seq, head->seq);
+}
+
+int lg_config_refresh_locked(struct lg_config *config, struct lg_error *err)
+{
+	struct lg_log_head head;
+	int rc = lg_log_head(config->log, &head, err);
+	if (rc == 0)
+		rc = check_head(config, &head, err);
+	if (rc < 0 || head.seq == config->head.seq)
+		return rc;
+	struct follow follow = { config, config->head, config->published->revision,
+		lg_tree_ref(config->published->tree) };
+	const struct lg_log_query query = { .from = config->head.seq + 1, .to = head.seq };
+	rc = lg_log_query(config->log, &query, follow_record, &follow, err);
+	/* even after a failure, what was followed so far is consistent */
+	config->head = follow.head;
+	int published =
+		lg_config_publish(config, follow.revision, follow.head.seq, follow.tree, rc < 0 ? NULL : err);
+	lg_tree_unref(follow.tree);
+	return rc < 0 ? rc : published;
+}
+
+int lg_config_refresh(struct lg_config *config, struct lg_error *err)
+{
+	lg_config_lock(config);
+	int rc = lg_config_refresh_locked(config, err);
+	lg_config_unlock(config);
+	return rc;
+}
+
+int lg_config_wait(struct lg_config *config, int64_t timeout_ms, struct lg_error *err)
+{
+	int rc = lg_log_wait(config->log, timeout_ms, err);
+	if (rc < 0)
+		return rc;
+	lg_config_lock(config);
+	uint64_t former = config->head.seq;
+	rc = lg_config_refresh_locked(config, err);
+	bool moved = config->head.seq != former;
+	lg_config_unlock(config);
+	return rc < 0 ? rc : moved;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+int lg_config_tree_at(
+	struct lg_config *config, uint64_t revision, struct lg_tree **ret_tree, struct lg_error *err)
+{
+	lg_config_lock(config);
+	int rc = lg_state_tree_at(config, revision, ret_tree, err);
+	lg_config_unlock(config);
+	return rc;
+}
+
+static int copy_root(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	if (!record->has_root)
+		return lg_fail(err, LG_ENOTFOUND, 0, "r%" PRIu64 " is a %s and did not change the state",
+			record->seq, lg_kind_name(record->kind));
+	memcpy(arg, record->root, LG_HASH_SIZE);
+	return 0;
+}
+
+int lg_config_root_at(
+	struct lg_config *config, uint64_t revision, uint8_t ret_root[LG_HASH_SIZE], struct lg_error *err)
+{
+	lg_config_lock(config);
+	int rc = lg_log_get(config->log, revision, copy_root, ret_root, err);
+	lg_config_unlock(config);
+	return rc;
+}
+
+int lg_config_query(struct lg_config *config, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
+	struct lg_error *err)
+{
+	lg_config_lock(config);
+	int rc = lg_log_query(config->log, query, visit, arg, err);
+	lg_config_unlock(config);
+	return rc;
+}
+
+int lg_config_find_id(struct lg_config *config, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
+	struct lg_error *err)
+{
+	lg_config_lock(config);
+	int rc = lg_log_find_id(config->log, after, id, ret_seq, err);
+	lg_config_unlock(config);
+	return rc;
+}
+
+int lg_config_plain(
+	struct lg_config *config, const struct lg_entry *entry, struct lg_buf *ret_value, struct lg_error *err)
+{
+	if (!lg_secret_is_sealed(entry->value, entry->value_len)) {
+		lg_buf_add(ret_value, entry->value, entry->value_len);
+		return lg_buf_check(ret_value, err);
+	}
+	if (!config->has_secret_key)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"'%s' is a secret, and '%s/secret.key' is missing; restore it from a backup",
+			entry->key, config->state_dir);
+	return lg_secret_open(config->secret_key, entry->key, entry->value, entry->value_len, ret_value, err);
+}

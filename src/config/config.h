@@ -33,7 +33,8 @@ struct lg_config_options {
 
 /* Makes state_dir (0700), the secret key (0600) and an empty log. LG_ECONFLICT when there is a log already. */
 int lg_config_init(const char *state_dir, const struct lg_clock *clock, struct lg_error *err);
-int lg_config_open(const struct lg_config_options *options, struct lg_config **ret_config, struct lg_error *err);
+int lg_config_open(
+	const struct lg_config_options *options, struct lg_config **ret_config, struct lg_error *err);
 void lg_config_close(struct lg_config *config);
 void lg_config_closep(struct lg_config **config);
 
@@ -59,9 +60,11 @@ int lg_config_wait(struct lg_config *config, int64_t timeout_ms, struct lg_error
 
 /* The whole state after `revision` (any seq: the state in force then; 0 is the empty state).  LG_ENOTFOUND when retention
  * dropped it or it is in the future.  The tree's hash has been compared with the record's root. */
-int lg_config_tree_at(struct lg_config *config, uint64_t revision, struct lg_tree **ret_tree, struct lg_error *err);
+int lg_config_tree_at(
+	struct lg_config *config, uint64_t revision, struct lg_tree **ret_tree, struct lg_error *err);
 /* Root that the log records for this state record, without building the tree. */
-int lg_config_root_at(struct lg_config *config, uint64_t revision, uint8_t ret_root[LG_HASH_SIZE], struct lg_error *err);
+int lg_config_root_at(
+	struct lg_config *config, uint64_t revision, uint8_t ret_root[LG_HASH_SIZE], struct lg_error *err);
 
 /* Records as they are. */
 int lg_config_query(struct lg_config *config, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
@@ -75,10 +78,12 @@ struct lg_key_event {
 	size_t value_len;
 };
 int lg_config_history_key(struct lg_config *config, const char *key, uint64_t limit,
-	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err), void *arg, struct lg_error *err);
+	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err), void *arg,
+	struct lg_error *err);
 
 /* Opens a sealed value, for --reveal and adapters. Plain values are copied as they are. */
-int lg_config_plain(struct lg_config *config, const struct lg_entry *entry, struct lg_buf *ret_value, struct lg_error *err);
+int lg_config_plain(
+	struct lg_config *config, const struct lg_entry *entry, struct lg_buf *ret_value, struct lg_error *err);
 
 /* --- changing ---------------------------------------------------------------------------------------------------- */
 
@@ -101,12 +106,12 @@ int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *su
 struct lg_commit {
 	struct lg_changeset *changes; /* keys and plain canonical values; sorted and sealed in place */
 	struct lg_author author;
-	bool has_expect_root;         /* compare-and-set on the whole state */
+	bool has_expect_root; /* compare-and-set on the whole state */
 	uint8_t expect_root[LG_HASH_SIZE];
-	bool skip_invalid;            /* leave out the changes that have problems instead of refusing all */
-	bool ignore_holds;            /* a person's rollback */
-	bool dry_run;                 /* validate only */
-	const char *rollback;         /* id, when a rollback writes explicit changes */
+	bool skip_invalid;    /* leave out the changes that have problems instead of refusing all */
+	bool ignore_holds;    /* a person's rollback */
+	bool dry_run;         /* validate only */
+	const char *rollback; /* id, when a rollback writes explicit changes */
 	/* ids of the records, so that recovery can find them; NULL: random */
 	const uint8_t (*ids)[LG_ID_SIZE];
 	/* control records appended in the same append, behind the change; see lg_control */
@@ -117,14 +122,15 @@ struct lg_committed {
 	uint64_t revision; /* the new revision; the former one when nothing differed */
 	size_t changed;    /* keys that really differ; 0: nothing was appended */
 	size_t skipped;
-	struct lg_tree *tree; /* the resulting state (also of a dry run): caller unrefs, or NULL to ignore via lg_committed_clear */
+	struct lg_tree *
+		tree; /* the resulting state (also of a dry run): caller unrefs, or NULL to ignore via lg_committed_clear */
 	uint8_t root[LG_HASH_SIZE];
 };
 void lg_committed_clear(struct lg_committed *committed);
 
 /* LG_EINVALID with every problem; LG_ECONFLICT naming key, expected and actual change number; LG_EHELD naming the hold. */
-int lg_config_commit(struct lg_config *config, const struct lg_commit *commit, struct lg_committed *ret_committed,
-	struct lg_problems *problems, struct lg_error *err);
+int lg_config_commit(struct lg_config *config, const struct lg_commit *commit,
+	struct lg_committed *ret_committed, struct lg_problems *problems, struct lg_error *err);
 
 /* A control record to append. body: canonical JSON, without what depends on seq. */
 struct lg_control {
@@ -146,12 +152,12 @@ struct lg_restore {
 	size_t control_count;
 	bool dry_run;
 };
-int lg_config_restore(struct lg_config *config, const struct lg_restore *restore, struct lg_committed *ret_committed,
-	struct lg_problems *problems, struct lg_error *err);
+int lg_config_restore(struct lg_config *config, const struct lg_restore *restore,
+	struct lg_committed *ret_committed, struct lg_problems *problems, struct lg_error *err);
 
 /* Control records alone. ret_seq (or NULL): seq of the first. */
-int lg_config_control(struct lg_config *config, const struct lg_author *author, const struct lg_control *controls,
-	size_t count, uint64_t *ret_seq, struct lg_error *err);
+int lg_config_control(struct lg_config *config, const struct lg_author *author,
+	const struct lg_control *controls, size_t count, uint64_t *ret_seq, struct lg_error *err);
 
 /* Was a record with this id appended after `after`?  1 with its seq, 0 no. */
 int lg_config_find_id(struct lg_config *config, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
@@ -191,27 +197,29 @@ const struct lg_controls *lg_config_controls(struct lg_config *config);
 /* Bodies for lg_control; appended to buf. */
 int lg_control_mark(struct lg_buf *buf, const char *mark /* good bad none */, uint64_t revision,
 	const struct lg_scope *scope, const uint8_t scope_hash[LG_HASH_SIZE], struct lg_error *err);
-int lg_control_hold(struct lg_buf *buf, const struct lg_scope *scope, const char *rollback, struct lg_error *err);
+int lg_control_hold(
+	struct lg_buf *buf, const struct lg_scope *scope, const char *rollback, struct lg_error *err);
 int lg_control_release(struct lg_buf *buf, uint64_t hold_seq, struct lg_error *err);
 
-bool lg_config_is_quarantined(struct lg_config *config, const struct lg_scope *scope,
-	const uint8_t scope_hash[LG_HASH_SIZE]);
+bool lg_config_is_quarantined(
+	struct lg_config *config, const struct lg_scope *scope, const uint8_t scope_hash[LG_HASH_SIZE]);
 
 /* --- targets -------------------------------------------------------------------------------------------------------- */
 
 /* "r12", "12", "head", "@-1", "good", or a time (lg_time_parse).  A backup file is no revision: the caller tries
  * lg_target_is_file first.  ret_why (or NULL): a sentence for people: what was chosen and on what evidence.
  * LG_ENOTFOUND with the reason and what to do instead. */
-int lg_config_target(struct lg_config *config, const char *target, const struct lg_scope *scope, uint64_t *ret_revision,
-	struct lg_buf *ret_why, struct lg_error *err);
+int lg_config_target(struct lg_config *config, const char *target, const struct lg_scope *scope,
+	uint64_t *ret_revision, struct lg_buf *ret_why, struct lg_error *err);
 bool lg_target_is_file(const char *target); /* contains '/' or ends in .json .yaml .yml .env .properties */
 
 /* Newest known good of scope older than revision `before`, its scope hash not quarantined and not `not_hash`.
  * ret_mark_age_us: realtime age of the mark. LG_ENOTFOUND when there is none. */
 int lg_config_known_good(struct lg_config *config, const struct lg_scope *scope, uint64_t before,
-	const uint8_t not_hash[LG_HASH_SIZE], uint64_t *ret_revision, int64_t *ret_mark_age_us, struct lg_error *err);
+	const uint8_t not_hash[LG_HASH_SIZE], uint64_t *ret_revision, int64_t *ret_mark_age_us,
+	struct lg_error *err);
 /* Newest revision at or before `at` that changed something in scope; 0 when none. */
-int lg_config_last_change(struct lg_config *config, const struct lg_scope *scope, uint64_t at, uint64_t *ret_revision,
-	int64_t *ret_time_us, struct lg_error *err);
+int lg_config_last_change(struct lg_config *config, const struct lg_scope *scope, uint64_t at,
+	uint64_t *ret_revision, int64_t *ret_time_us, struct lg_error *err);
 
 #endif

@@ -1,1 +1,346 @@
-/* to come */
+/* What touched a key or a scope.  Changes are found by the log's key index, restores by their scope; the value that a
+ * restore gave a key is resolved through its target, hop by hop, so no tree is built. */
+#include "config/internal.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- reading a change body without building it -----------------------------------------------------------------------
+ * Bodies are canonical JSON, so a scanner of a few lines finds a key in a body of many megabytes at memory speed. */
+
+struct scan {
+	const char *at, *end;
+};
+
+static bool scan_char(struct scan *scan, char c)
+{
+	if (scan->at == scan->end || *scan->at != c)
+		return false;
+	scan->at++;
+	return true;
+}
+
+static bool scan_string(struct scan *scan)
+{
+	if (!scan_char(scan, '"'))
+		return false;
+	while (scan->at < scan->end && *scan->at != '"')
+		scan->at += *scan->at == '\\' && scan->end - scan->at > 1 ? 2 : 1;
+	return scan_char(scan, '"');
+}
+
+/* A whole value: nesting is counted, strings are passed over. */
+static bool scan_value(struct scan *scan)
+{
+	size_t depth = 0;
+	do {
+		if (scan->at == scan->end)
+			return false;
+		char c = *scan->at;
+		if (c == '"') {
+			if (!scan_string(scan))
+				return false;
+		} else if (c == '{' || c == '[') {
+			depth++;
+			scan->at++;
+		} else if (c == '}' || c == ']') {
+			depth--;
+			scan->at++;
+		} else if (depth && (c == ',' || c == ':')) {
+			scan->at++;
+		} else {
+			const char *from = scan->at;
+			while (scan->at < scan->end && !strchr(",:{}[]\"", *scan->at))
+				scan->at++;
+			if (scan->at == from)
+				return false;
+		}
+	} while (depth);
+	return true;
+}
+
+typedef int body_visit(void *arg, const char *key, size_t key_len, const char *value, size_t value_len);
+
+/* Keys rarely hold an escape; those that do are decoded aside. */
+static int visit_key(const char *raw, size_t len, const char *value, size_t value_len, body_visit *visit,
+	void *arg, struct lg_error *err)
+{
+	if (!memchr(raw, '\\', len))
+		return visit(arg, raw + 1, len - 2, value, value_len);
+	lg_cleanup(lg_json_freep) json_t *text = NULL;
+	int rc = lg_json_parse(raw, len, len, &text, err);
+	if (rc < 0)
+		return rc;
+	return visit(arg, json_string_value(text), json_string_length(text), value, value_len);
+}
+
+static int scan_set(struct scan *scan, body_visit *visit, void *arg, struct lg_error *err)
+{
+	if (!scan_char(scan, '{'))
+		return LG_ECORRUPT;
+	while (!scan_char(scan, '}')) {
+		scan_char(scan, ',');
+		const char *key = scan->at;
+		if (!scan_string(scan))
+			return LG_ECORRUPT;
+		size_t key_len = (size_t)(scan->at - key);
+		if (!scan_char(scan, ':'))
+			return LG_ECORRUPT;
+		const char *value = scan->at;
+		if (!scan_value(scan))
+			return LG_ECORRUPT;
+		int rc = visit_key(key, key_len, value, (size_t)(scan->at - value), visit, arg, err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int scan_unset(struct scan *scan, body_visit *visit, void *arg, struct lg_error *err)
+{
+	if (!scan_char(scan, '['))
+		return LG_ECORRUPT;
+	while (!scan_char(scan, ']')) {
+		scan_char(scan, ',');
+		const char *key = scan->at;
+		if (!scan_string(scan))
+			return LG_ECORRUPT;
+		int rc = visit_key(key, (size_t)(scan->at - key), NULL, 0, visit, arg, err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static bool is_member(const char *name, size_t len, const char *want)
+{
+	return len == strlen(want) && memcmp(name, want, len) == 0;
+}
+
+static int scan_body(struct scan *scan, body_visit *visit, void *arg, struct lg_error *err)
+{
+	if (!scan_char(scan, '{'))
+		return LG_ECORRUPT;
+	while (!scan_char(scan, '}')) {
+		scan_char(scan, ',');
+		const char *name = scan->at;
+		if (!scan_string(scan))
+			return LG_ECORRUPT;
+		size_t len = (size_t)(scan->at - name);
+		if (!scan_char(scan, ':'))
+			return LG_ECORRUPT;
+		int rc = is_member(name, len, "\"set\"")    ? scan_set(scan, visit, arg, err)
+			: is_member(name, len, "\"unset\"") ? scan_unset(scan, visit, arg, err)
+			: scan_value(scan)                  ? 0
+							    : LG_ECORRUPT;
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+int lg_body_each(const char *body, size_t len, body_visit *visit, void *arg, struct lg_error *err)
+{
+	struct scan scan = { body, body + len };
+	int rc = scan_body(&scan, visit, arg, err);
+	if (rc == LG_ECORRUPT)
+		return lg_fail(err, LG_ECORRUPT, 0, "a change body is not what was written");
+	return rc;
+}
+
+/* --- one key -------------------------------------------------------------------------------------------------------- */
+
+#define FOUND 1
+
+struct find_value {
+	const char *key;
+	size_t key_len;
+	const char *value; /* into the body; NULL: unset */
+	size_t value_len;
+};
+
+static int match_key(void *arg, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	struct find_value *find = arg;
+	if (key_len != find->key_len || memcmp(key, find->key, key_len) != 0)
+		return 0;
+	find->value = value;
+	find->value_len = value_len;
+	return FOUND;
+}
+
+/* Newest record at or before a seq that gave `key` its value. */
+struct resolve {
+	const char *key;
+	struct lg_buf value;
+	bool found, is_set;
+	uint64_t go_to; /* the value is that of this revision */
+};
+
+static int resolve_record(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct resolve *resolve = arg;
+	if (record->kind == LG_KIND_CHANGE) {
+		struct find_value find = { .key = resolve->key, .key_len = strlen(resolve->key) };
+		int rc = lg_body_each(record->body, record->body_len, match_key, &find, err);
+		if (rc < 0)
+			return rc;
+		resolve->found = true;
+		resolve->is_set = find.value != NULL;
+		if (find.value)
+			lg_buf_add(&resolve->value, find.value, find.value_len);
+		return FOUND;
+	}
+	struct lg_restore_body body;
+	int rc = lg_restore_body_parse(record, &body, err);
+	if (rc < 0)
+		return rc;
+	bool covers = lg_scope_covers(&body.scope, resolve->key, strlen(resolve->key));
+	lg_scope_clear(&body.scope);
+	resolve->go_to = body.to;
+	return covers ? FOUND : 0;
+}
+
+/* Each hop goes to an earlier revision, so it ends. */
+static int value_at(
+	struct lg_config *config, const char *key, uint64_t at, struct resolve *resolve, struct lg_error *err)
+{
+	while (at && !resolve->found) {
+		const struct lg_log_query query = {
+			.to = at, .kinds = LG_STATE_KINDS, .key = key, .newest_first = true
+		};
+		resolve->go_to = 0;
+		int rc = lg_log_query(config->log, &query, resolve_record, resolve, err);
+		if (rc < 0)
+			return rc;
+		at = rc == FOUND ? resolve->go_to : 0;
+	}
+	return lg_buf_check(&resolve->value, err);
+}
+
+struct key_history {
+	struct lg_config *config;
+	const char *key;
+	uint64_t left; /* of the limit; 0: none */
+	bool limited;
+	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err);
+	void *arg;
+};
+
+static int key_event(struct key_history *history, const struct lg_record *record, struct resolve *resolve,
+	struct lg_error *err)
+{
+	const struct lg_key_event event = {
+		.record = record,
+		.value = resolve->is_set ? lg_buf_str(&resolve->value) : NULL,
+		.value_len = resolve->value.len,
+	};
+	int rc = history->visit(history->arg, &event, err);
+	if (rc == 0 && history->limited && --history->left == 0)
+		return FOUND;
+	return rc;
+}
+
+static int key_record(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct key_history *history = arg;
+	struct resolve resolve = { .key = history->key };
+	int rc = resolve_record(&resolve, record, err);
+	if (rc == FOUND && !resolve.found)
+		rc = value_at(history->config, history->key, resolve.go_to, &resolve, err) < 0 ? LG_EIO : FOUND;
+	if (rc == FOUND)
+		rc = key_event(history, record, &resolve, err);
+	lg_buf_clear(&resolve.value);
+	return rc;
+}
+
+int lg_config_history_key(struct lg_config *config, const char *key, uint64_t limit,
+	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err), void *arg,
+	struct lg_error *err)
+{
+	struct key_history history = { config, key, limit, limit > 0, visit, arg };
+	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .key = key, .newest_first = true };
+	lg_config_lock(config);
+	int rc = lg_log_query(config->log, &query, key_record, &history, err);
+	lg_config_unlock(config);
+	return rc == FOUND ? 0 : rc;
+}
+
+/* --- a scope -------------------------------------------------------------------------------------------------------- */
+
+struct touch {
+	const struct lg_scope *scope;
+	uint64_t seq; /* of the newest record that touches the scope */
+	int64_t time_us;
+};
+
+static int covered_key(void *arg, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	(void)value;
+	(void)value_len;
+	return lg_scope_covers(arg, key, key_len) ? FOUND : 0;
+}
+
+static int touch_record(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct touch *touch = arg;
+	int rc;
+	if (record->kind == LG_KIND_CHANGE) {
+		rc = lg_body_each(
+			record->body, record->body_len, covered_key, (void *)(uintptr_t)touch->scope, err);
+	} else {
+		struct lg_restore_body body;
+		rc = lg_restore_body_parse(record, &body, err);
+		if (rc < 0)
+			return rc;
+		rc = lg_scope_overlaps(&body.scope, touch->scope) ? FOUND : 0;
+		lg_scope_clear(&body.scope);
+	}
+	if (rc != FOUND)
+		return rc;
+	touch->seq = record->seq;
+	touch->time_us = record->time_us;
+	return FOUND;
+}
+
+static int touch_by_selector(
+	struct lg_config *config, const char *selector, uint64_t at, struct touch *touch, struct lg_error *err)
+{
+	const struct lg_log_query query = {
+		.from = touch->seq + 1, .to = at, .kinds = LG_STATE_KINDS, .key = selector, .newest_first = true
+	};
+	if (query.from > at)
+		return 0;
+	int rc = lg_log_query(config->log, &query, touch_record, touch, err);
+	return rc < 0 ? rc : 0;
+}
+
+int lg_config_last_change(struct lg_config *config, const struct lg_scope *scope, uint64_t at,
+	uint64_t *ret_revision, int64_t *ret_time_us, struct lg_error *err)
+{
+	struct touch touch = { .scope = scope };
+	int rc = 0;
+	lg_config_lock(config);
+	if (at && (!scope || scope->include_count == 0)) {
+		touch.scope = scope ? scope : &(const struct lg_scope)LG_SCOPE_ALL;
+		rc = touch_by_selector(config, NULL, at, &touch, err);
+	}
+	for (size_t i = 0; at && scope && rc == 0 && i < scope->include_count; i++) {
+		char declared[LG_SELECTOR_MAX];
+		rc = touch_by_selector(config, scope->include[i], at, &touch, err);
+		int len = snprintf(declared, sizeof declared, LG_SCHEMA_SPACE "%s", scope->include[i]);
+		if (rc == 0 && scope->include[i][0] != '@' && (size_t)len < sizeof declared)
+			rc = touch_by_selector(config, declared, at, &touch, err);
+	}
+	lg_config_unlock(config);
+	if (rc < 0)
+		return rc;
+	*ret_revision = touch.seq;
+	if (ret_time_us)
+		*ret_time_us = touch.time_us;
+	return 0;
+}

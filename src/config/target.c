@@ -1,1 +1,271 @@
-/* to come */
+#include "config/internal.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool ends_with(const char *text, const char *ending)
+{
+	size_t len = strlen(text);
+	size_t want = strlen(ending);
+	return len >= want && strcmp(text + len - want, ending) == 0;
+}
+
+bool lg_target_is_file(const char *target)
+{
+	static const char *const endings[] = { ".json", ".yaml", ".yml", ".env", ".properties" };
+	if (strchr(target, '/'))
+		return true;
+	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+		if (ends_with(target, endings[i]))
+			return true;
+	}
+	return false;
+}
+
+static void why(struct lg_buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void why(struct lg_buf *buf, const char *fmt, ...)
+{
+	if (!buf)
+		return;
+	va_list args;
+	va_start(args, fmt);
+	lg_buf_vaddf(buf, fmt, args);
+	va_end(args);
+}
+
+/* --- @-n: back along the effective lineage -------------------------------------------------------------------------- */
+
+struct hop {
+	const struct lg_scope *scope;
+	bool follows; /* the record is a restore of the whole scope: its state is that of `to` */
+	uint64_t to;
+};
+
+static int look_for_hop(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct hop *hop = arg;
+	hop->follows = false;
+	if (record->kind != LG_KIND_RESTORE)
+		return 0;
+	struct lg_restore_body body;
+	int rc = lg_restore_body_parse(record, &body, err);
+	if (rc < 0)
+		return rc;
+	hop->follows = lg_scope_contains(&body.scope, hop->scope);
+	hop->to = body.to;
+	lg_scope_clear(&body.scope);
+	return 0;
+}
+
+/* The change of scope that is in force at `at`: a restore is followed to what it brought back. 0: none. */
+static int effective(struct lg_config *config, const struct lg_scope *scope, uint64_t at,
+	uint64_t *ret_revision, struct lg_error *err)
+{
+	uint64_t revision = 0;
+	for (;;) {
+		int rc = lg_config_last_change(config, scope, at, &revision, NULL, err);
+		if (rc < 0)
+			return rc;
+		struct hop hop = { .scope = scope };
+		if (revision)
+			rc = lg_log_get(config->log, revision, look_for_hop, &hop, err);
+		if (rc < 0)
+			return rc;
+		if (!hop.follows) {
+			*ret_revision = revision;
+			return 0;
+		}
+		at = hop.to;
+	}
+}
+
+static int target_back(struct lg_config *config, int64_t steps, const struct lg_scope *scope,
+	uint64_t *ret_revision, struct lg_buf *ret_why, struct lg_error *err)
+{
+	uint64_t revision;
+	int rc = effective(config, scope, config->head.seq, &revision, err);
+	for (int64_t i = 0; rc == 0 && revision && i < steps; i++)
+		rc = effective(config, scope, revision - 1, &revision, err);
+	if (rc < 0)
+		return rc;
+	if (!revision)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"there is nothing %" PRId64 " back; look with: lastgood history", steps);
+	why(ret_why, "%" PRId64 " back along what was in force", steps);
+	*ret_revision = revision;
+	return 0;
+}
+
+/* --- known good ------------------------------------------------------------------------------------------------------ */
+
+static int scope_hash_at(struct lg_config *config, const struct lg_mark *mark, const struct lg_scope *scope,
+	uint8_t ret_hash[LG_HASH_SIZE], struct lg_error *err)
+{
+	if (lg_scope_equal(&mark->scope, scope)) {
+		memcpy(ret_hash, mark->scope_hash, LG_HASH_SIZE);
+		return 0;
+	}
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	int rc = lg_state_tree_at(config, mark->revision, &tree, err);
+	if (rc < 0)
+		return rc;
+	return lg_tree_scope_hash(tree, scope, ret_hash) < 0 ? lg_fail_nomem(err) : 0;
+}
+
+static int find_good(struct lg_config *config, const struct lg_scope *scope, uint64_t before,
+	const uint8_t not_hash[LG_HASH_SIZE], const struct lg_mark **ret_mark, struct lg_error *err)
+{
+	const struct lg_mark *best = NULL;
+	for (size_t i = 0; i < config->controls.mark_count; i++) {
+		const struct lg_mark *mark = &config->controls.marks[i];
+		if (!mark->good || mark->revision >= before || (best && mark->revision <= best->revision) ||
+			!lg_scope_contains(&mark->scope, scope))
+			continue;
+		uint8_t hash[LG_HASH_SIZE];
+		int rc = scope_hash_at(config, mark, scope, hash, err);
+		if (rc == LG_ENOTFOUND)
+			continue; /* dropped by retention */
+		if (rc < 0)
+			return rc;
+		bool is_current = not_hash && memcmp(hash, not_hash, LG_HASH_SIZE) == 0;
+		if (!is_current && !lg_config_is_quarantined(config, scope, hash))
+			best = mark;
+	}
+	*ret_mark = best;
+	return 0;
+}
+
+int lg_config_known_good(struct lg_config *config, const struct lg_scope *scope, uint64_t before,
+	const uint8_t not_hash[LG_HASH_SIZE], uint64_t *ret_revision, int64_t *ret_mark_age_us,
+	struct lg_error *err)
+{
+	lg_config_lock(config);
+	const struct lg_mark *mark = NULL;
+	int rc = find_good(config, scope, before, not_hash, &mark, err);
+	if (rc == 0 && !mark) {
+		lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+		lg_scope_describe(scope, &text);
+		rc = lg_fail(err, LG_ENOTFOUND, 0,
+			"no known good revision of %s before r%" PRIu64 "; choose one from: lastgood history",
+			lg_buf_str(&text), before);
+	}
+	if (rc == 0) {
+		*ret_revision = mark->revision;
+		if (ret_mark_age_us)
+			*ret_mark_age_us = config->clock->realtime_us(config->clock) - mark->time_us;
+	}
+	lg_config_unlock(config);
+	return rc;
+}
+
+static int target_good(struct lg_config *config, const struct lg_scope *scope, uint64_t *ret_revision,
+	struct lg_buf *ret_why, struct lg_error *err)
+{
+	uint64_t suspect;
+	uint8_t now[LG_HASH_SIZE];
+	int rc = lg_config_last_change(config, scope, config->head.seq, &suspect, NULL, err);
+	if (rc == 0 && lg_tree_scope_hash(config->published->tree, scope, now) < 0)
+		rc = lg_fail_nomem(err);
+	if (rc == 0)
+		rc = lg_config_known_good(config, scope, suspect, now, ret_revision, NULL, err);
+	if (rc == 0)
+		why(ret_why, "the newest known good before r%" PRIu64, suspect);
+	return rc;
+}
+
+/* --- times ----------------------------------------------------------------------------------------------------------- */
+
+struct at_time {
+	int64_t time_us;
+	uint64_t seq;
+};
+
+static int not_after(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	(void)err;
+	struct at_time *at = arg;
+	if (record->time_us > at->time_us)
+		return 0;
+	at->seq = record->seq;
+	return 1;
+}
+
+static int target_time(struct lg_config *config, const char *text, int64_t time_us, uint64_t *ret_revision,
+	struct lg_buf *ret_why, struct lg_error *err)
+{
+	struct at_time at = { .time_us = time_us };
+	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .newest_first = true };
+	int rc = lg_log_query(config->log, &query, not_after, &at, err);
+	if (rc < 0)
+		return rc;
+	if (!at.seq)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"nothing is recorded at or before '%s'; look with: lastgood history", text);
+	why(ret_why, "in force at %s", text);
+	*ret_revision = at.seq;
+	return 0;
+}
+
+/* --- all of them ------------------------------------------------------------------------------------------------------ */
+
+static int target_revision(
+	struct lg_config *config, uint64_t revision, uint64_t *ret_revision, struct lg_error *err)
+{
+	uint64_t first;
+	int rc = lg_log_first(config->log, &first, err);
+	if (rc < 0)
+		return rc;
+	if (revision > config->head.seq)
+		return lg_fail(err, LG_ENOTFOUND, 0, "there is no r%" PRIu64 "; the newest record is r%" PRIu64,
+			revision, config->head.seq);
+	if (revision < first)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"r%" PRIu64 " was dropped by retention; the oldest one kept is r%" PRIu64, revision,
+			first);
+	*ret_revision = revision;
+	return 0;
+}
+
+static int resolve(struct lg_config *config, const char *target, const struct lg_scope *scope,
+	uint64_t *ret_revision, struct lg_buf *ret_why, struct lg_error *err)
+{
+	struct lg_error ignored = LG_ERROR_INIT;
+	int64_t number;
+	if (strcmp(target, "head") == 0) {
+		*ret_revision = config->published->revision;
+		return 0;
+	}
+	if (strcmp(target, "good") == 0)
+		return target_good(config, scope, ret_revision, ret_why, err);
+	if (lg_starts_with(target, "@-")) {
+		if (lg_int_parse(target + 2, 1, 1000000, &number, &ignored) < 0)
+			return lg_fail(err, LG_EINVALID, 0,
+				"'%s' is no target: @-1, @-2, … go back along the history", target);
+		return target_back(config, number, scope, ret_revision, ret_why, err);
+	}
+	const char *digits = target[0] == 'r' ? target + 1 : target;
+	if (lg_int_parse(digits, 0, INT64_MAX, &number, &ignored) == 0)
+		return target_revision(config, (uint64_t)number, ret_revision, err);
+	int64_t time_us;
+	if (lg_time_parse(target, &time_us, &ignored) == 0)
+		return target_time(config, target, time_us, ret_revision, ret_why, err);
+	return lg_fail(err, LG_EINVALID, 0,
+		"'%s' is no target: use r12, @-1, good, head, a time such as 2026-11-22T14:03:00Z, or a backup "
+		"file",
+		target);
+}
+
+int lg_config_target(struct lg_config *config, const char *target, const struct lg_scope *scope,
+	uint64_t *ret_revision, struct lg_buf *ret_why, struct lg_error *err)
+{
+	const struct lg_scope all = LG_SCOPE_ALL;
+	lg_config_lock(config);
+	int rc = resolve(config, target, scope ? scope : &all, ret_revision, ret_why, err);
+	lg_config_unlock(config);
+	return rc;
+}
