@@ -77,12 +77,14 @@ struct row {
 
 static const struct row bodies[] = {
 	{ "empty", "{}", "" },
-	{ "set", "{\"set\":{\"b\":1,\"a\":{\"y\":2,\"x\":1.50}}}", "\"set\":{\"a\":{\"x\":1.5,\"y\":2},\"b\":1}" },
+	{ "set", "{\"set\":{\"b\":1,\"a\":{\"y\":2,\"x\":1.50}}}",
+		"\"set\":{\"a\":{\"x\":1.5,\"y\":2},\"b\":1}" },
 	{ "unset", "{\"unset\":[\"b\",\"a\"]}", "\"unset\":[\"a\",\"b\"]" },
 	{ "both", "{\"unset\":[\"c\"],\"set\":{\"b\":null}}", "\"set\":{\"b\":null},\"unset\":[\"c\"]" },
 	{ "empty members are left out", "{\"unset\":[],\"set\":{}}", "" },
 	{ "further members", "{\"rollback\":\"x\",\"set\":{\"a\":1},\"automatic\":true}", "\"set\":{\"a\":1}" },
-	{ "sealed value", "{\"set\":{\"a\":{\"@secret\":\"AAAA\"}}}", "\"set\":{\"a\":{\"@secret\":\"AAAA\"}}" },
+	{ "sealed value", "{\"set\":{\"a\":{\"@secret\":\"AAAA\"}}}",
+		"\"set\":{\"a\":{\"@secret\":\"AAAA\"}}" },
 	{ "reserved keys", "{\"set\":{\"@schema/a\":{\"type\":\"int\"},\"@flag/x\":1}}",
 		"\"set\":{\"@flag/x\":1,\"@schema/a\":{\"type\":\"int\"}}" },
 	{ "quotes in a key", "{\"set\":{\"a\\\"b\":\"\\n\"}}", "\"set\":{\"a\\\"b\":\"\\n\"}" },
@@ -133,7 +135,8 @@ static void test_round_trip(void **state)
 {
 	struct rng rng = { 5 };
 	for (uint32_t n = 1; n <= 500; n += 7) {
-		lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT, back = LG_CHANGESET_INIT;
+		lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT,
+								   back = LG_CHANGESET_INIT;
 		lg_cleanup(lg_buf_clear) struct lg_buf body = LG_BUF_INIT;
 		lg_cleanup(lg_json_freep) json_t *json = NULL;
 		struct lg_error err = LG_ERROR_INIT;
@@ -159,8 +162,9 @@ static void test_round_trip(void **state)
 	}
 }
 
-#define ROWS(group, function, rows)                                                                          \
-	lg_test_rows(group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
+#define ROWS(group, function, rows)                                                                            \
+	lg_test_rows(                                                                                          \
+		group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
 
 int main(void)
 {

@@ -152,8 +152,9 @@ static void test_no_terminator(void **state)
 	free(exact);
 }
 
-#define ROWS(group, function, rows)                                                                          \
-	lg_test_rows(group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
+#define ROWS(group, function, rows)                                                                            \
+	lg_test_rows(                                                                                          \
+		group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
 
 int main(void)
 {

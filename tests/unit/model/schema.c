@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define ROWS(group, function, rows)                                                                          \
-	lg_test_rows(group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
+#define ROWS(group, function, rows)                                                                            \
+	lg_test_rows(                                                                                          \
+		group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
 
 static void free_schema(struct lg_schema **schema)
 {
@@ -95,8 +96,8 @@ static void test_secrecy(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const types[] = { "bool", "int", "float", "string", "duration", "size", "list", "object",
-		"secret" };
+	static const char *const types[] = { "bool", "int", "float", "string", "duration", "size", "list",
+		"object", "secret" };
 	for (int i = LG_TYPE_BOOL; i <= LG_TYPE_SECRET; i++) {
 		char text[64];
 		assert_string_equal(lg_type_name((enum lg_type)i), types[i]);
@@ -127,15 +128,18 @@ static const struct row bad_declarations[] = {
 	{ "negative length", "{\"type\":\"string\",\"min\":-1}", NULL, "|'min' is negative, as no length is" },
 	{ "length as text", "{\"type\":\"list\",\"max\":\"3\"}", NULL, "|'max' is a string, not an int" },
 	{ "min of a bool", "{\"type\":\"bool\",\"min\":1}", NULL, "|'min' has no meaning for type bool" },
-	{ "max of an object", "{\"type\":\"object\",\"max\":1}", NULL, "|'max' has no meaning for type object" },
-	{ "pattern of an int", "{\"type\":\"int\",\"pattern\":\"1\"}", NULL, "|'pattern' has no meaning for type int" },
+	{ "max of an object", "{\"type\":\"object\",\"max\":1}", NULL,
+		"|'max' has no meaning for type object" },
+	{ "pattern of an int", "{\"type\":\"int\",\"pattern\":\"1\"}", NULL,
+		"|'pattern' has no meaning for type int" },
 	{ "pattern is no text", "{\"type\":\"string\",\"pattern\":1}", NULL, "|'pattern' is no string" },
 	{ "broken pattern", "{\"type\":\"string\",\"pattern\":\"a(b\"}", NULL,
 		"|'pattern' is no regular expression: missing closing parenthesis at byte 4" },
 	{ "pattern that cuts characters", "{\"type\":\"string\",\"pattern\":\"\\\\C\"}", NULL,
 		"|'pattern' is no regular expression: using \\C is disabled by the application at byte 3" },
 	{ "empty enum", "{\"type\":\"int\",\"enum\":[]}", NULL, "|'enum' is no list of at least one value" },
-	{ "enum is no list", "{\"type\":\"int\",\"enum\":1}", NULL, "|'enum' is no list of at least one value" },
+	{ "enum is no list", "{\"type\":\"int\",\"enum\":1}", NULL,
+		"|'enum' is no list of at least one value" },
 	{ "enum of another type", "{\"type\":\"int\",\"enum\":[1,\"2\"]}", NULL,
 		"|'enum': value \"2\" is a string, not an int (int)" },
 	{ "enum out of range", "{\"type\":\"int\",\"min\":3,\"enum\":[1,5]}", NULL,
@@ -149,14 +153,17 @@ static const struct row bad_declarations[] = {
 	{ "default of a secret", "{\"type\":\"int\",\"secret\":true,\"default\":1}", NULL,
 		"|a secret has no 'default': everybody may read the declaration" },
 	{ "secret is no bool", "{\"type\":\"int\",\"secret\":1}", NULL, "|'secret' is neither true nor false" },
-	{ "a secret that is none", "{\"type\":\"secret\",\"secret\":false}", NULL, "|'secret' is false beside type secret" },
+	{ "a secret that is none", "{\"type\":\"secret\",\"secret\":false}", NULL,
+		"|'secret' is false beside type secret" },
 	{ "irreversible is no bool", "{\"type\":\"int\",\"irreversible\":\"yes\"}", NULL,
 		"|'irreversible' is neither true nor false" },
 	{ "unknown restart", "{\"type\":\"int\",\"restart\":\"never\"}", NULL,
 		"|'restart' is none of none, reload, restart" },
 	{ "unit is no text", "{\"type\":\"int\",\"unit\":1}", NULL, "|'unit' is no string" },
-	{ "description is no text", "{\"type\":\"int\",\"description\":null}", NULL, "|'description' is no string" },
-	{ "everything at once", "{\"type\":\"int\",\"x\":1,\"restart\":1,\"min\":\"a\",\"pattern\":\"a\",\"default\":\"b\"}",
+	{ "description is no text", "{\"type\":\"int\",\"description\":null}", NULL,
+		"|'description' is no string" },
+	{ "everything at once",
+		"{\"type\":\"int\",\"x\":1,\"restart\":1,\"min\":\"a\",\"pattern\":\"a\",\"default\":\"b\"}",
 		NULL,
 		"|unknown member 'x'|'restart' is none of none, reload, restart|'min' is a string, not an int"
 		"|'pattern' has no meaning for type int|'default': value \"b\" is a string, not an int (int)" },
@@ -177,14 +184,15 @@ static void test_bad_declaration(void **state)
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
 	struct lg_schema *schema = NULL;
 	struct lg_error err = LG_ERROR_INIT;
-	assert_int_equal(lg_schema_compile("web/port", row->declaration, strlen(row->declaration), &schema, &problems,
-				 &err),
+	assert_int_equal(lg_schema_compile("web/port", row->declaration, strlen(row->declaration), &schema,
+				 &problems, &err),
 		LG_EINVALID);
 	assert_null(schema);
 	join(&problems, &text);
 	assert_string_equal(lg_buf_str(&text), row->want);
 	assert_non_null(strstr(err.message, "web/port"));
-	assert_int_equal(lg_schema_compile("web/port", row->declaration, strlen(row->declaration), &schema, NULL, NULL),
+	assert_int_equal(
+		lg_schema_compile("web/port", row->declaration, strlen(row->declaration), &schema, NULL, NULL),
 		LG_EINVALID);
 }
 
@@ -204,11 +212,13 @@ static const struct row accepted[] = {
 	{ "bool", "{\"type\":\"bool\"}", "true", "true" },
 	{ "int at the minimum", "{\"type\":\"int\",\"min\":1,\"max\":9}", "1", "1" },
 	{ "int at the maximum", "{\"type\":\"int\",\"min\":1,\"max\":9}", "9", "9" },
-	{ "largest int", "{\"type\":\"int\",\"max\":9223372036854775807}", "9223372036854775807", "9223372036854775807" },
+	{ "largest int", "{\"type\":\"int\",\"max\":9223372036854775807}", "9223372036854775807",
+		"9223372036854775807" },
 	{ "float", "{\"type\":\"float\"}", "0.25", "0.25" },
 	{ "float given an integer", "{\"type\":\"float\",\"max\":1}", "1", "1.0" },
 	{ "float given a large integer", "{\"type\":\"float\"}", "9007199254740992", "9007199254740992.0" },
-	{ "float given the smallest integer", "{\"type\":\"float\"}", "-9223372036854775808", "-9.223372036854776e18" },
+	{ "float given the smallest integer", "{\"type\":\"float\"}", "-9223372036854775808",
+		"-9.223372036854776e18" },
 	{ "largest float", "{\"type\":\"float\",\"max\":1.7976931348623157e308}", "1.7976931348623157e308",
 		"1.7976931348623157e308" },
 	{ "float in an enum of integers", "{\"type\":\"float\",\"enum\":[1,2]}", "2.0", "2.0" },
@@ -218,12 +228,15 @@ static const struct row accepted[] = {
 		"\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\x80\"" },
 	{ "escapes count as what they are", "{\"type\":\"string\",\"max\":2}", "\"\\n\\\"\"", "\"\\n\\\"\"" },
 	{ "pattern is not anchored", "{\"type\":\"string\",\"pattern\":\"b+\"}", "\"abbc\"", "\"abbc\"" },
-	{ "pattern sees characters", "{\"type\":\"string\",\"pattern\":\"^.$\"}", "\"\xe2\x82\xac\"", "\"\xe2\x82\xac\"" },
+	{ "pattern sees characters", "{\"type\":\"string\",\"pattern\":\"^.$\"}", "\"\xe2\x82\xac\"",
+		"\"\xe2\x82\xac\"" },
 	{ "pattern on the empty string", "{\"type\":\"string\",\"pattern\":\"^$\"}", "\"\"", "\"\"" },
 	{ "enum", "{\"type\":\"string\",\"enum\":[\"on\",\"off\"]}", "\"off\"", "\"off\"" },
-	{ "duration as written", "{\"type\":\"duration\",\"min\":\"1s\",\"max\":\"2h\"}", "\"90m\"", "\"90m\"" },
+	{ "duration as written", "{\"type\":\"duration\",\"min\":\"1s\",\"max\":\"2h\"}", "\"90m\"",
+		"\"90m\"" },
 	{ "duration in seconds", "{\"type\":\"duration\",\"max\":\"2h\"}", "7200", "7200" },
-	{ "durations are compared by meaning", "{\"type\":\"duration\",\"enum\":[\"1m\"]}", "\"60s\"", "\"60s\"" },
+	{ "durations are compared by meaning", "{\"type\":\"duration\",\"enum\":[\"1m\"]}", "\"60s\"",
+		"\"60s\"" },
 	{ "size as written", "{\"type\":\"size\",\"max\":\"4MiB\"}", "\"4096kB\"", "\"4096kB\"" },
 	{ "size in bytes", "{\"type\":\"size\",\"min\":512}", "512", "512" },
 	{ "list", "{\"type\":\"list\",\"min\":1,\"max\":2}", "[1,\"x\"]", "[1,\"x\"]" },
@@ -232,7 +245,8 @@ static const struct row accepted[] = {
 	{ "secret", "{\"type\":\"secret\",\"min\":3,\"pattern\":\"^[a-z]+$\"}", "\"abc\"", "\"abc\"" },
 	/* PostgreSQL's */
 	{ "max_connections", "{\"type\":\"int\",\"min\":1,\"max\":262143}", "100", "100" },
-	{ "shared_buffers", "{\"type\":\"int\",\"min\":16,\"max\":1073741823,\"unit\":\"8kB\"}", "16384", "16384" },
+	{ "shared_buffers", "{\"type\":\"int\",\"min\":16,\"max\":1073741823,\"unit\":\"8kB\"}", "16384",
+		"16384" },
 	{ "wal_sender_timeout", "{\"type\":\"int\",\"min\":0,\"max\":2147483647}", "2147483647", "2147483647" },
 	{ "cpu_tuple_cost", "{\"type\":\"float\",\"min\":0,\"max\":1.79769e+308}", "0.01", "0.01" },
 };
@@ -244,7 +258,8 @@ static void test_accepted(void **state)
 	lg_cleanup(lg_problems_clear) struct lg_problems problems = LG_PROBLEMS_INIT;
 	lg_cleanup(lg_buf_clear) struct lg_buf stored = LG_BUF_INIT, again = LG_BUF_INIT;
 	struct lg_error err = LG_ERROR_INIT;
-	lg_assert_ok(lg_schema_check(schema, "k", row->value, strlen(row->value), &stored, &problems, &err), &err);
+	lg_assert_ok(
+		lg_schema_check(schema, "k", row->value, strlen(row->value), &stored, &problems, &err), &err);
 	assert_int_equal(problems.total, 0);
 	assert_string_equal(stored.data, row->want);
 	lg_assert_ok(lg_schema_check(schema, "k", stored.data, stored.len, &again, &problems, &err), &err);
@@ -264,8 +279,10 @@ static const struct row rejected[] = {
 	{ "float for an int", "{\"type\":\"int\"}", "1.0", "|value 1.0 is a float, not an int (int)" },
 	{ "null for an int", "{\"type\":\"int\"}", "null", "|value null is null, not an int (int)" },
 	{ "int for a bool", "{\"type\":\"bool\"}", "1", "|value 1 is an integer, not a bool (bool)" },
-	{ "bool for a string", "{\"type\":\"string\"}", "true", "|value true is a bool, not a string (string)" },
-	{ "text for a float", "{\"type\":\"float\"}", "\"1.0\"", "|value \"1.0\" is a string, not a float (float)" },
+	{ "bool for a string", "{\"type\":\"string\"}", "true",
+		"|value true is a bool, not a string (string)" },
+	{ "text for a float", "{\"type\":\"float\"}", "\"1.0\"",
+		"|value \"1.0\" is a string, not a float (float)" },
 	{ "integer that no float holds", "{\"type\":\"float\"}", "9007199254740993",
 		"|value 9007199254740993 is an integer that no float holds exactly (float)" },
 	{ "largest integer as float", "{\"type\":\"float\"}", "9223372036854775807",
@@ -275,35 +292,43 @@ static const struct row rejected[] = {
 	{ "float above", "{\"type\":\"float\",\"min\":0,\"max\":1.79769e+308}", "1.797692e308",
 		"|value 1.797692e308 is above the maximum 1.79769e308 (float 0…1.79769e308)" },
 	{ "too short", "{\"type\":\"string\",\"min\":3}", "\"\xc3\xa9\xc3\xa9\"",
-		"|value \"\xc3\xa9\xc3\xa9\" has 2 characters, the minimum is 3 (string of at least 3 characters)" },
+		"|value \"\xc3\xa9\xc3\xa9\" has 2 characters, the minimum is 3 (string of at least 3 "
+		"characters)" },
 	{ "too long", "{\"type\":\"string\",\"max\":2}", "\"abc\"",
 		"|value \"abc\" has 3 characters, the maximum is 2 (string of at most 2 characters)" },
 	{ "pattern", "{\"type\":\"string\",\"pattern\":\"^a\"}", "\"b\"",
 		"|value \"b\" does not match the pattern (string, pattern '^a')" },
 	{ "every problem", "{\"type\":\"string\",\"max\":2,\"pattern\":\"^a\",\"enum\":[\"ab\"]}", "\"xyz\"",
-		"|value \"xyz\" has 3 characters, the maximum is 2 (string of at most 2 characters, one of \"ab\", pattern '^a')"
-		"|value \"xyz\" is not among the allowed ones (string of at most 2 characters, one of \"ab\", pattern '^a')"
-		"|value \"xyz\" does not match the pattern (string of at most 2 characters, one of \"ab\", pattern '^a')" },
+		"|value \"xyz\" has 3 characters, the maximum is 2 (string of at most 2 characters, one of "
+		"\"ab\", pattern '^a')"
+		"|value \"xyz\" is not among the allowed ones (string of at most 2 characters, one of \"ab\", "
+		"pattern '^a')"
+		"|value \"xyz\" does not match the pattern (string of at most 2 characters, one of \"ab\", "
+		"pattern '^a')" },
 	{ "not allowed", "{\"type\":\"string\",\"enum\":[\"on\",\"off\"]}", "\"ON\"",
 		"|value \"ON\" is not among the allowed ones (string, one of \"on\", \"off\")" },
 	{ "no duration", "{\"type\":\"duration\"}", "\"10 minutes\"",
 		"|value \"10 minutes\" is no duration such as \"1h30m\" (duration)" },
-	{ "negative duration", "{\"type\":\"duration\"}", "-1", "|value -1 is negative, as no duration is (duration)" },
+	{ "negative duration", "{\"type\":\"duration\"}", "-1",
+		"|value -1 is negative, as no duration is (duration)" },
 	{ "duration beyond 64 bits of ns", "{\"type\":\"duration\"}", "9223372037",
 		"|value 9223372037 is more than 292 years (duration)" },
 	{ "duration above", "{\"type\":\"duration\",\"max\":\"1h\"}", "3601",
 		"|value 3601 is above the maximum 1h (duration at most 1h)" },
 	{ "float for a duration", "{\"type\":\"duration\"}", "1.5",
 		"|value 1.5 is a float, not a duration such as \"1h30m\" (duration)" },
-	{ "no size", "{\"type\":\"size\"}", "\"4MiBs\"", "|value \"4MiBs\" is no size such as \"64MiB\" (size)" },
+	{ "no size", "{\"type\":\"size\"}", "\"4MiBs\"",
+		"|value \"4MiBs\" is no size such as \"64MiB\" (size)" },
 	{ "size below", "{\"type\":\"size\",\"min\":\"1kB\"}", "1023",
 		"|value 1023 is below the minimum 1kB (size at least 1kB)" },
 	{ "list too long", "{\"type\":\"list\",\"max\":1}", "[1,2]",
 		"|value [1,2] has 2 items, the maximum is 1 (list of at most 1 items)" },
 	{ "object for a list", "{\"type\":\"list\"}", "{}", "|value {} is an object, not a list (list)" },
 	{ "reserved member", "{\"type\":\"object\"}", "{\"@secret\":\"AAAA\"}",
-		"|value {\"@secret\":\"AAAA\"} has the member '@secret', which is reserved for sealed secrets (object)" },
-	{ "secret of another type", "{\"type\":\"secret\"}", "[\"hunter2\"]", "|the value is a list, not a string (secret)" },
+		"|value {\"@secret\":\"AAAA\"} has the member '@secret', which is reserved for sealed secrets "
+		"(object)" },
+	{ "secret of another type", "{\"type\":\"secret\"}", "[\"hunter2\"]",
+		"|the value is a list, not a string (secret)" },
 	{ "secret too short", "{\"type\":\"secret\",\"min\":9}", "\"hunter2\"",
 		"|the value has fewer than 9 characters (secret of at least 9 characters)" },
 	{ "secret too long", "{\"type\":\"secret\",\"max\":3}", "\"hunter2\"",
@@ -324,7 +349,8 @@ static void test_rejected(void **state)
 	lg_cleanup(lg_problems_clear) struct lg_problems problems = LG_PROBLEMS_INIT;
 	lg_cleanup(lg_buf_clear) struct lg_buf stored = LG_BUF_INIT, text = LG_BUF_INIT;
 	struct lg_error err = LG_ERROR_INIT;
-	assert_int_equal(lg_schema_check(schema, "web/port", row->value, strlen(row->value), &stored, &problems, &err),
+	assert_int_equal(
+		lg_schema_check(schema, "web/port", row->value, strlen(row->value), &stored, &problems, &err),
 		LG_EINVALID);
 	assert_int_equal(stored.len, 0);
 	join(&problems, &text);
@@ -358,7 +384,8 @@ static void test_long_value(void **state)
 	for (int i = 0; i < 1000; i++)
 		lg_buf_adds(&value, "\xc3\xa9");
 	lg_buf_addc(&value, '"');
-	assert_int_equal(lg_schema_check(schema, "a", value.data, value.len, NULL, &problems, &err), LG_EINVALID);
+	assert_int_equal(
+		lg_schema_check(schema, "a", value.data, value.len, NULL, &problems, &err), LG_EINVALID);
 	const char *message = problems.items[0].message;
 	assert_true(strlen(message) < 200);
 	assert_non_null(strstr(message, "\xc3\xa9…")); /* cut between characters */
@@ -390,7 +417,8 @@ static void test_costly(void **state)
 	lg_buf_addf(&value, "%s\"", row->want);
 	lg_cleanup(lg_problems_clear) struct lg_problems problems = LG_PROBLEMS_INIT;
 	struct lg_error err = LG_ERROR_INIT;
-	assert_int_equal(lg_schema_check(schema, "k", value.data, value.len, NULL, &problems, &err), LG_EINVALID);
+	assert_int_equal(
+		lg_schema_check(schema, "k", value.data, value.len, NULL, &problems, &err), LG_EINVALID);
 	assert_true(strstr(problems.items[0].message, "too many steps") ||
 		strstr(problems.items[0].message, "does not match"));
 }

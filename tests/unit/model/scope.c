@@ -7,8 +7,9 @@
 
 #include <string.h>
 
-#define ROWS(group, function, rows)                                                                          \
-	lg_test_rows(group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
+#define ROWS(group, function, rows)                                                                            \
+	lg_test_rows(                                                                                          \
+		group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
 
 /* "+web/ -web/tmp/": include and exclude, in the order written */
 static void build(const char *text, struct lg_scope *scope)
@@ -42,19 +43,22 @@ static const struct row forms[] = {
 	{ "declaration of a covered key", "+web/ +@schema/web/port", "web/", "{\"include\":[\"web/\"]}" },
 	{ "declarations of a covered prefix", "+@schema/web/tmp/ +web/", "web/", "{\"include\":[\"web/\"]}" },
 	{ "declarations alone", "+@schema/web/", "@schema/web/", "{\"include\":[\"@schema/web/\"]}" },
-	{ "all declarations beside a key", "+@schema/ +x", "@schema/, x", "{\"include\":[\"@schema/\",\"x\"]}" },
+	{ "all declarations beside a key", "+@schema/ +x", "@schema/, x",
+		"{\"include\":[\"@schema/\",\"x\"]}" },
 	{ "flags", "+@flag/ +@flag/a", "@flag/", "{\"include\":[\"@flag/\"]}" },
 	{ "except", "-web/tmp/", "everything except web/tmp/", "{\"exclude\":[\"web/tmp/\"]}" },
 	{ "include and exclude", "+web/ +x -web/tmp/ -a", "web/, x except a, web/tmp/",
 		"{\"exclude\":[\"a\",\"web/tmp/\"],\"include\":[\"web/\",\"x\"]}" },
-	{ "excludes cover each other", "+a -b/c -b/", "a except b/", "{\"exclude\":[\"b/\"],\"include\":[\"a\"]}" },
+	{ "excludes cover each other", "+a -b/c -b/", "a except b/",
+		"{\"exclude\":[\"b/\"],\"include\":[\"a\"]}" },
 	{ "quotes are escaped", "+a\"b", "a\"b", "{\"include\":[\"a\\\"b\"]}" },
 };
 
 static void test_form(void **state)
 {
 	const struct row *row = *state;
-	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL, back = LG_SCOPE_ALL, copy = LG_SCOPE_ALL;
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL, back = LG_SCOPE_ALL,
+						   copy = LG_SCOPE_ALL;
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT, bytes = LG_BUF_INIT, through = LG_BUF_INIT;
 	lg_cleanup(lg_json_freep) json_t *json = NULL;
 	struct lg_error err = LG_ERROR_INIT;

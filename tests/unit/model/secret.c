@@ -39,7 +39,8 @@ static void test_round_trip(void **state)
 		struct lg_error err = LG_ERROR_INIT;
 		seal("db/password", text, lengths[i], &sealed);
 		lg_buf_reset(&plain);
-		lg_assert_ok(lg_secret_open(store_key, "db/password", sealed.data, sealed.len, &plain, &err), &err);
+		lg_assert_ok(
+			lg_secret_open(store_key, "db/password", sealed.data, sealed.len, &plain, &err), &err);
 		assert_int_equal(plain.len, lengths[i]);
 		assert_int_equal(memcmp(lg_buf_str(&plain), text, lengths[i]), 0);
 	}
@@ -74,7 +75,8 @@ static void test_known_answer(void **state)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf sealed = LG_BUF_INIT;
 	seal("db/password", "\"hunter2\"", 9, &sealed);
-	assert_string_equal(sealed.data, "{\"@secret\":\"Nk1oAB0k4XUFGKTZsifoC65bXHQceUETF55mlVlRzV6WtnwR0Y0lEyxCrzjZRMaJwg==\"}");
+	assert_string_equal(sealed.data,
+		"{\"@secret\":\"Nk1oAB0k4XUFGKTZsifoC65bXHQceUETF55mlVlRzV6WtnwR0Y0lEyxCrzjZRMaJwg==\"}");
 }
 
 /* Where key ends and text begins counts. */
@@ -162,7 +164,8 @@ static void test_is_sealed(void **state)
 	assert_int_equal(lg_secret_is_sealed(row->value, strlen(row->value)), row->sealed);
 	struct lg_error err = LG_ERROR_INIT;
 	lg_cleanup(lg_buf_clear) struct lg_buf plain = LG_BUF_INIT;
-	assert_int_equal(lg_secret_open(store_key, "a", row->value, strlen(row->value), &plain, &err), LG_EINVALID);
+	assert_int_equal(
+		lg_secret_open(store_key, "a", row->value, strlen(row->value), &plain, &err), LG_EINVALID);
 	assert_non_null(strstr(err.message, "malformed"));
 }
 

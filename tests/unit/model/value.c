@@ -9,8 +9,9 @@
 #include <string.h>
 
 #define L(literal) literal, sizeof literal - 1
-#define ROWS(group, function, rows)                                                                          \
-	lg_test_rows(group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
+#define ROWS(group, function, rows)                                                                            \
+	lg_test_rows(                                                                                          \
+		group, function, rows, sizeof rows / sizeof *rows, sizeof *rows, offsetof(struct row, name))
 
 struct row {
 	const char *name;
@@ -48,7 +49,8 @@ static const struct row canonical[] = {
 	{ "negative", L("-12.25"), "-12.25" },
 	{ "empty string", L("\"\""), "\"\"" },
 	{ "escapes that need none", L("\"\\/\\u0041\\u00e9\""), "\"/Aé\"" },
-	{ "escapes that stay", L("\"\\\"\\\\\\n\\t\\b\\f\\r\\u0001\\u001f\""), "\"\\\"\\\\\\n\\t\\b\\f\\r\\u0001\\u001f\"" },
+	{ "escapes that stay", L("\"\\\"\\\\\\n\\t\\b\\f\\r\\u0001\\u001f\""),
+		"\"\\\"\\\\\\n\\t\\b\\f\\r\\u0001\\u001f\"" },
 	{ "DEL is not escaped", L("\"\\u007f\""), "\"\x7f\"" },
 	{ "surrogate pair", L("\"\\ud83d\\ude80\""), "\"\xf0\x9f\x9a\x80\"" },
 	{ "empty list", L("[ ]"), "[]" },
@@ -59,7 +61,8 @@ static const struct row canonical[] = {
 	{ "by bytes, not by code units", L("{\"\\ud83d\\ude80\":1,\"\\uffee\":2,\"z\":3}"),
 		"{\"z\":3,\"\xef\xbf\xae\":2,\"\xf0\x9f\x9a\x80\":1}" },
 	{ "capitals first", L("{\"a\":1,\"B\":2}"), "{\"B\":2,\"a\":1}" },
-	{ "nested", L("{\"x\":{\"d\":[{\"c\":1,\"b\":2}],\"a\":0}}"), "{\"x\":{\"a\":0,\"d\":[{\"b\":2,\"c\":1}]}}" },
+	{ "nested", L("{\"x\":{\"d\":[{\"c\":1,\"b\":2}],\"a\":0}}"),
+		"{\"x\":{\"a\":0,\"d\":[{\"b\":2,\"c\":1}]}}" },
 };
 
 static const struct row refused[] = {
@@ -182,7 +185,8 @@ static void test_bad_argument(void **state)
 
 /* --- limits ------------------------------------------------------------------------------------------------------ */
 
-static int parse_nested(size_t levels, const char *open, const char *inner, const char *close, struct lg_error *err)
+static int parse_nested(
+	size_t levels, const char *open, const char *inner, const char *close, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT, out = LG_BUF_INIT;
 	for (size_t i = 0; i < levels; i++)
@@ -268,12 +272,13 @@ static void test_built(void **state)
 
 static void test_secret_not_quoted(void **state)
 {
-	static const char *const texts[] = { "{\"password\":hunter2}", "hunter2", "[\"hunter2\" hunter2", "{\"p\":\"hunter2",
-		"\"hunter2\\q\"", "{\"a\" \"hunter2\"}" };
+	static const char *const texts[] = { "{\"password\":hunter2}", "hunter2", "[\"hunter2\" hunter2",
+		"{\"p\":\"hunter2", "\"hunter2\\q\"", "{\"a\" \"hunter2\"}" };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		json_t *json = NULL;
 		struct lg_error err = LG_ERROR_INIT;
-		assert_int_equal(lg_json_parse(texts[i], strlen(texts[i]), LG_VALUE_MAX, &json, &err), LG_EINVALID);
+		assert_int_equal(
+			lg_json_parse(texts[i], strlen(texts[i]), LG_VALUE_MAX, &json, &err), LG_EINVALID);
 		assert_null(json);
 		if (strstr(err.message, "hunter2"))
 			fail_msg("it is told: %s", err.message);
@@ -328,7 +333,8 @@ static void test_doubles(void **state)
 
 static json_t *random_json(struct rng *rng, int depth)
 {
-	static const char *const strings[] = { "", "a", "é", "\xf0\x9f\x9a\x80", "\"\\\b\f\n\r\t\x01\x1f\x7f", "x/y", "\xe2\x80\xa8" };
+	static const char *const strings[] = { "", "a", "é", "\xf0\x9f\x9a\x80", "\"\\\b\f\n\r\t\x01\x1f\x7f",
+		"x/y", "\xe2\x80\xa8" };
 	const char *text = strings[rng_below(rng, 7)];
 	switch (rng_below(rng, depth > 4 ? 6 : 8)) {
 	case 0:
@@ -367,7 +373,8 @@ static void test_round_trip(void **state)
 	struct rng rng = { 4711 };
 	for (int i = 0; i < 5000; i++) {
 		lg_cleanup(lg_json_freep) json_t *json = random_json(&rng, 0), *back = NULL;
-		lg_cleanup(lg_buf_clear) struct lg_buf once = LG_BUF_INIT, twice = LG_BUF_INIT, spelt = LG_BUF_INIT;
+		lg_cleanup(lg_buf_clear) struct lg_buf once = LG_BUF_INIT, twice = LG_BUF_INIT,
+						       spelt = LG_BUF_INIT;
 		struct lg_error err = LG_ERROR_INIT;
 		lg_assert_ok(lg_json_canonical(json, &once, &err), &err);
 		lg_assert_ok(lg_json_parse(once.data, once.len, LG_VALUE_MAX, &back, &err), &err);
