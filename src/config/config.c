@@ -88,6 +88,18 @@ int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *su
 	return all ? 0 : lg_fail_nomem(err);
 }
 
+void lg_config_unsubscribe(struct lg_config *config, const void *arg)
+{
+	lg_config_lock(config);
+	size_t kept = 0;
+	for (size_t i = 0; i < config->subscriber_count; i++) {
+		if (config->subscribers[i].arg != arg)
+			config->subscribers[kept++] = config->subscribers[i];
+	}
+	config->subscriber_count = kept;
+	lg_config_unlock(config);
+}
+
 /* --- init and open --------------------------------------------------------------------------------------------------- */
 
 static int secret_key_path(const char *state_dir, char **ret_path, struct lg_error *err)

@@ -102,6 +102,8 @@ struct lg_subscriber {
 	void *arg;
 };
 int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *subscriber, struct lg_error *err);
+/* Takes every subscriber with this arg off. */
+void lg_config_unsubscribe(struct lg_config *config, const void *arg);
 
 struct lg_commit {
 	struct lg_changeset *changes; /* keys and plain canonical values; sorted and sealed in place */

@@ -14,8 +14,8 @@
 struct lg_delivery;
 
 /* Opens services and adapters of the topology and subscribes to config; both must outlive it. */
-int lg_delivery_open(struct lg_config *config, const struct lg_topology *topology, struct lg_delivery **ret_delivery,
-	struct lg_error *err);
+int lg_delivery_open(struct lg_config *config, const struct lg_topology *topology,
+	struct lg_delivery **ret_delivery, struct lg_error *err);
 void lg_delivery_close(struct lg_delivery *delivery);
 void lg_delivery_closep(struct lg_delivery **delivery);
 
@@ -25,7 +25,8 @@ struct lg_adapter *lg_delivery_adapter(const struct lg_delivery *delivery, size_
 struct lg_adapter *lg_delivery_adapter_named(const struct lg_delivery *delivery, const char *name);
 struct lg_service *lg_delivery_service(const struct lg_delivery *delivery, const char *name);
 /* Does a change from `former` to `next` concern this adapter's prefix? */
-bool lg_delivery_concerns(const struct lg_adapter *adapter, const struct lg_tree *former, const struct lg_tree *next);
+bool lg_delivery_concerns(
+	const struct lg_adapter *adapter, const struct lg_tree *former, const struct lg_tree *next);
 
 /* Renders and checks every attached adapter that the step from former to next concerns; each refusal is a problem with the
  * adapter as subject. former NULL: all adapters. */
@@ -42,9 +43,10 @@ struct lg_delivered {
  * reports each through visit (may be NULL). The first failure's code is returned after all were tried. */
 int lg_delivery_run(struct lg_delivery *delivery, const char *actor,
 	void (*visit)(void *arg, const struct lg_delivered *delivered), void *arg, struct lg_error *err);
-/* One adapter, one state: for the executor. Records it unless the log cannot be written (then *ret_owed is set). */
-int lg_delivery_one(struct lg_delivery *delivery, struct lg_adapter *adapter, const struct lg_snapshot *snapshot,
-	const char *actor, struct lg_delivery_result *ret_result, struct lg_error *err);
+/* One adapter, one state: for the executor. Records it; when only the record fails, that is the error and the file stands. */
+int lg_delivery_one(struct lg_delivery *delivery, struct lg_adapter *adapter,
+	const struct lg_snapshot *snapshot, const char *actor, struct lg_delivery_result *ret_result,
+	struct lg_error *err);
 
 /* During a rollback's append the executor has checked already: `before` is skipped while paused. */
 void lg_delivery_pause_checks(struct lg_delivery *delivery, bool paused);
