@@ -14,7 +14,7 @@ struct lg_monitor_options {
 	const struct lg_clock *clock;
 	volatile sig_atomic_t *stop; /* set by a signal handler: leave at the next tick */
 	int64_t run_ns;              /* 0: until stopped */
-	bool once;                   /* leave after the first rollback or incident (exit of the emergency monitor) */
+	bool once; /* leave after the first rollback or incident (exit of the emergency monitor) */
 	/* Machine-readable events, one call each, for the timeline: event is a JSON object; borrowed. */
 	void (*event)(void *arg, const json_t *event);
 	void *arg;
