@@ -247,6 +247,40 @@ int lg_file_remove(const char *path, struct lg_error *err)
 	return sync_dirfd(place.dirfd, place.dir, err);
 }
 
+/* The name of a temporary of `name`: ".NAME.lg-" and 16 digits. */
+#define TEMP_STEM   ".%.200s.lg-"
+#define TEMP_DIGITS ((size_t)16)
+
+static bool is_temp_of(const char *entry, const char *name)
+{
+	char stem[NAME_MAX + 1];
+	size_t len = (size_t)snprintf(stem, sizeof stem, TEMP_STEM, name);
+	return strncmp(entry, stem, len) == 0 && strlen(entry) == len + TEMP_DIGITS &&
+		strspn(entry + len, "0123456789abcdef") == TEMP_DIGITS;
+}
+
+int lg_file_sweep(const char *path, struct lg_error *err)
+{
+	lg_cleanup(place_clear) struct place place;
+	char **names = NULL;
+	size_t count = 0, removed = 0;
+	int rc = place_open(&place, path, err);
+	if (rc == 0)
+		rc = lg_dir_list(place.dir, &names, &count, err);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		if (!is_temp_of(names[i], place.name))
+			continue;
+		int failure = lg_fault_check(LG_FAULT_UNLINK, names[i]);
+		if (!failure && unlinkat(place.dirfd, names[i], 0) < 0 && errno != ENOENT)
+			failure = errno;
+		if (failure)
+			rc = lg_fail(err, LG_EIO, failure, "cannot remove '%s/%s'", place.dir, names[i]);
+		removed++;
+	}
+	lg_names_free(names, count);
+	return rc == 0 && removed > 0 ? sync_dirfd(place.dirfd, place.dir, err) : rc;
+}
+
 /* ---- durable replace ----
  *
  * The new content goes into a temporary file of the same directory.  If the name is taken, both are exchanged in one
@@ -319,11 +353,11 @@ static int create_temp(struct replace *replace, int *ret_fd, struct lg_error *er
 {
 	const struct place *place = &replace->place;
 	for (int tries = 0;; tries++) {
-		uint8_t random[8];
+		uint8_t random[TEMP_DIGITS / 2];
 		char suffix[2 * sizeof random + 1];
 		lg_random_bytes(random, sizeof random);
 		lg_hex_encode(random, sizeof random, suffix);
-		snprintf(replace->temp, sizeof replace->temp, ".%.200s.lg-%s", place->name, suffix);
+		snprintf(replace->temp, sizeof replace->temp, TEMP_STEM "%s", place->name, suffix);
 		int fault = lg_fault_check(LG_FAULT_OPEN, place->path);
 		if (fault)
 			return lg_fail(err, LG_EIO, fault, "cannot create a file beside '%s'", place->path);

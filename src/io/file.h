@@ -3,6 +3,9 @@
  * lg_file_replace is the only way in which lastgood writes a file that matters: temporary name in the same directory,
  * write, fsync, rename, fsync of the directory.  After 0 the new content is on disk under the name; after any error the
  * former content is whole (or the file still absent) and no temporary is left behind.  A failed fsync is not retried.
+ * LG_ECONFLICT: the name appeared or disappeared meanwhile.  LG_EUNKNOWN: the new content is under the name, but may not
+ * be on disk (only where the file system cannot exchange two names and the sync of the directory failed).  A process that
+ * is killed in between leaves ".NAME.lg-HEX16" beside the file, see lg_file_sweep.
  */
 #ifndef LG_IO_FILE_H
 #define LG_IO_FILE_H
@@ -15,12 +18,13 @@
 #include <sys/types.h>
 
 struct lg_replace_options {
-	mode_t mode;       /* for a new file; 0 means 0644 */
-	bool keep_meta;    /* an existing file's mode and owner are kept (owner as far as permitted; else an error) */
-	bool follow_link;  /* path is a symlink: replace what it points to; otherwise a symlink is refused (LG_EINVALID) */
+	mode_t mode;    /* exactly, whatever the umask; 0 means 0644 */
+	bool keep_meta; /* an existing file's mode and owner are kept (owner as far as permitted; else an error) */
+	bool follow_link; /* path is a symlink: replace what it points to; otherwise a symlink is refused (LG_EINVALID) */
 	bool refuse_exist; /* LG_ECONFLICT if the name exists */
 };
-int lg_file_replace(const char *path, const void *data, size_t len, const struct lg_replace_options *options, /* NULL: defaults */
+int lg_file_replace(const char *path, const void *data, size_t len,
+	const struct lg_replace_options *options, /* NULL: defaults */
 	struct lg_error *err);
 
 /* Whole regular file into buf (appended), at most max bytes: a larger one is LG_EINVALID.  LG_ENOTFOUND when absent.
@@ -29,14 +33,17 @@ int lg_file_read(const char *path, size_t max, struct lg_buf *buf, struct lg_err
 /* The same from an open descriptor (stdin), which may be a pipe. name is for messages. */
 int lg_fd_read(int fd, const char *name, size_t max, struct lg_buf *buf, struct lg_error *err);
 
-int lg_file_exists(const char *path); /* 1, 0; other failures count as 0 */
+int lg_file_exists(const char *path);                       /* 1, 0; other failures count as 0 */
 int lg_file_remove(const char *path, struct lg_error *err); /* absent is fine; fsyncs the directory */
-int lg_dir_make(const char *path, mode_t mode, struct lg_error *err); /* with parents, fsyncs each parent; existing is fine */
+/* Removes what killed calls of lg_file_replace on this path left beside it; only while no other one can be running. */
+int lg_file_sweep(const char *path, struct lg_error *err);
+int lg_dir_make(const char *path, mode_t mode,
+	struct lg_error *err); /* with parents, fsyncs each parent; existing is fine */
 int lg_dir_sync(const char *path, struct lg_error *err);
 /* Names in the directory, sorted bytewise, without "." and ".."; malloc'd array of malloc'd strings. */
 int lg_dir_list(const char *path, char ***ret_names, size_t *ret_count, struct lg_error *err);
 void lg_names_free(char **names, size_t count);
-/* Removes a directory with everything in it; refuses to leave its file system or follow symlinks. */
+/* Removes a directory with everything in it; refuses to leave its file system or follow symlinks. Absent is fine. */
 int lg_dir_remove(const char *path, struct lg_error *err);
 /* LG_EPERM with owner and needed user in the message unless path is a directory owned by the effective user (root may
  * use a directory owned by anybody only if it is not writable for others). */
@@ -57,7 +64,10 @@ char *lg_path_join(const char *dir, const char *name);
 int lg_lock_file(const char *path, int64_t wait_ms, int *ret_fd, struct lg_error *err);
 
 /* An append-only file of checksummed lines, fsynced line by line: "HEX16 TEXT\n", HEX16 the first 8 bytes of the
- * BLAKE2b-256 of TEXT.  Used by the rollback journal. */
+ * BLAKE2b-256 of TEXT.  Used by the rollback journal.  Whoever appends holds a lock of his own: two appenders are not
+ * kept apart here. */
+#define LG_LINE_LOG_MAX                                                                                        \
+	((size_t)64 << 20) /* bytes of the whole file; a line that would go beyond is LG_EINVALID */
 struct lg_line_log;
 int lg_line_log_open(const char *path, bool create, struct lg_line_log **ret_log, struct lg_error *err);
 void lg_line_log_close(struct lg_line_log *log);
@@ -65,7 +75,7 @@ void lg_line_log_close(struct lg_line_log *log);
 int lg_line_log_append(struct lg_line_log *log, const char *text, struct lg_error *err);
 /* Calls visit for each intact line from the start; a torn last line (crash while appending) is ignored and cut off by
  * the next open for appending; damage before the last line is LG_ECORRUPT with its number. */
-int lg_line_log_read(const char *path, int (*visit)(void *arg, const char *text, struct lg_error *err), void *arg,
-	struct lg_error *err);
+int lg_line_log_read(const char *path, int (*visit)(void *arg, const char *text, struct lg_error *err),
+	void *arg, struct lg_error *err);
 
 #endif
