@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,25 @@ void lg_json_freep(json_t **json)
 {
 	if (json && *json)
 		json_decref(*json);
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+/* jansson's scanner goes on when it cannot grow its buffer: it drops bytes, and a number or text comes out shortened, or
+ * is called a syntax error.  So its allocations are watched, and no parse counts during which one failed. */
+static _Thread_local bool memory_gone;
+
+static void *watched_malloc(size_t size)
+{
+	void *memory = malloc(size);
+	if (!memory)
+		memory_gone = true;
+	return memory;
+}
+
+static void watch_memory(void)
+{
+	json_set_alloc_funcs(watched_malloc, free);
 }
 
 /* --- parsing ----------------------------------------------------------------------------------------------------- */
@@ -96,8 +116,8 @@ static int fail_syntax(const json_error_t *error, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf what = LG_BUF_INIT;
 	explain(error, &what);
-	if (!error->text[0] || what.failed)
-		return lg_fail_nomem(err); /* jansson says nothing when memory is gone */
+	if (what.failed)
+		return lg_fail_nomem(err);
 	return lg_fail(err, LG_EINVALID, 0, "line %d column %d: %s", error->line > 0 ? error->line : 1,
 		error->column > 0 ? error->column : 1, lg_buf_str(&what));
 }
@@ -114,9 +134,16 @@ static int parse(const char *text, size_t len, size_t max, json_t **ret_json, en
 	int rc = check_bytes(text, len, err);
 	if (rc < 0)
 		return rc;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, watch_memory);
+	memory_gone = false;
 	json_error_t error;
 	memset(&error, 0, sizeof error);
 	json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (memory_gone) {
+		json_decref(json);
+		return lg_fail_nomem(err);
+	}
 	if (!json) {
 		*ret_code = json_error_code(&error);
 		return fail_syntax(&error, err);
