@@ -25,17 +25,17 @@ void lg_changeset_clear(struct lg_changeset *set)
 	*set = (struct lg_changeset)LG_CHANGESET_INIT;
 }
 
-static int grow(struct lg_changeset *set, struct lg_error *err)
+static bool grow(struct lg_changeset *set)
 {
-	if (set->count < set->size)
-		return 0;
+	if (set->items && set->count < set->size)
+		return true;
 	size_t size = set->size ? set->size * 2 : 16;
 	struct lg_change *items = reallocarray(set->items, size, sizeof *items);
 	if (!items)
-		return lg_fail_nomem(err);
+		return false;
 	set->items = items;
 	set->size = size;
-	return 0;
+	return true;
 }
 
 static char *copy_bytes(const char *data, size_t len)
@@ -54,9 +54,8 @@ int lg_changeset_add(struct lg_changeset *set, const char *key, size_t key_len, 
 {
 	if (memchr(key, '\0', key_len))
 		return lg_fail(err, LG_EINVALID, 0, "key '%s…': NUL byte", key);
-	int rc = grow(set, err);
-	if (rc < 0)
-		return rc;
+	if (!grow(set))
+		return lg_fail_nomem(err);
 	struct lg_change change = { .key = copy_bytes(key, key_len) };
 	if (value) {
 		change.value = copy_bytes(value, value_len);

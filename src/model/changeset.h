@@ -19,7 +19,8 @@ struct lg_change {
 	size_t value_len;
 	char *bare; /* or NULL: the text as written in an env or properties file; a setting declared as text takes it */
 	bool has_expect;
-	uint64_t expect_change; /* compare-and-set: the key's change number must be this; 0: the key must be absent */
+	uint64_t
+		expect_change; /* compare-and-set: the key's change number must be this; 0: the key must be absent */
 };
 
 struct lg_changeset {
@@ -27,12 +28,15 @@ struct lg_changeset {
 	size_t count;
 	size_t size;
 };
-#define LG_CHANGESET_INIT { 0 }
+#define LG_CHANGESET_INIT                                                                                      \
+	{                                                                                                      \
+		0                                                                                              \
+	}
 
 void lg_changeset_clear(struct lg_changeset *set);
 /* Copies. value NULL unsets.  Keys are not checked here (the configuration service lists all problems at once). */
-int lg_changeset_add(struct lg_changeset *set, const char *key, size_t key_len, const char *value, size_t value_len,
-	struct lg_error *err);
+int lg_changeset_add(struct lg_changeset *set, const char *key, size_t key_len, const char *value,
+	size_t value_len, struct lg_error *err);
 /* Sets `bare` of the change added last. */
 int lg_changeset_set_bare(struct lg_changeset *set, const char *text, struct lg_error *err);
 /* By key, bytewise; LG_EINVALID naming the key when one is there twice. */

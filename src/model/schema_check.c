@@ -327,7 +327,7 @@ static int check_all(struct check *check, struct lg_buf *stored, struct lg_error
 		return rc;
 	check_bound(check, &schema->min, true);
 	check_bound(check, &schema->max, false);
-	if (!is_allowed(schema, check->quantity, stored->data, stored->len))
+	if (!is_allowed(schema, check->quantity, lg_buf_str(stored), stored->len))
 		report(check, "is not among the allowed ones");
 	return check_pattern(check, err);
 }
