@@ -1,11 +1,12 @@
 /* secret.h - sealing of secret values, before they enter a record.
  *
  * sealed = {"@secret":"base64(nonce || XChaCha20-Poly1305-IETF(plaintext, ad = setting key))"}, where the nonce is the
- * first 24 bytes of BLAKE2b-256 keyed with a subkey over (len(key) as 8 bytes little endian || key || plaintext): a synthetic nonce, so equal
- * plaintexts of one setting under one store key seal to equal bytes.  So the tree's leaf hash of a secret is a function of a
- * key that only this store has, equal content has an equal hash, and a sealed value cannot be moved to another setting.
- * Construction: Rogaway & Shrimpton's SIV idea over libsodium's AEAD; subkeys by crypto_kdf
- * (context "lgsecret"; 1: nonce, 2: sealing).
+ * first 24 bytes of BLAKE2b-256, keyed with a subkey, over (len(key) as 8 bytes little endian || key || plaintext): a
+ * synthetic nonce, so equal plaintexts of one setting under one store key seal to equal bytes.  So the tree's leaf hash of
+ * a secret is a function of a key that only this store has, equal content has an equal hash, and a sealed value cannot be
+ * moved to another setting.  What shows is the secret's length, and whether two values of one setting are equal.
+ * Construction: Rogaway & Shrimpton's SIV idea over libsodium's AEAD; subkeys by crypto_kdf (context "lgsecret"; 1: nonce,
+ * 2: sealing).
  */
 #ifndef LG_MODEL_SECRET_H
 #define LG_MODEL_SECRET_H
