@@ -1,4 +1,3 @@
-#define LG_ALLOW_RENAME /* the one place */
 #include "io/file.h"
 
 #include "base/cleanup.h"
