@@ -146,6 +146,12 @@ static int harden(struct lg_sqlite *s, struct lg_error *err)
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, s->busy_ms > INT32_MAX ? INT32_MAX : (int)s->busy_ms);
 	sqlite3_wal_hook(s->db, on_commit, s);
+	return 0;
+}
+
+/* These read the file, so they wait until it is known whose it is. */
+static int set_up(const struct lg_sqlite *s, struct lg_error *err)
+{
 	return lg_sqlite_exec(s,
 		"PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; PRAGMA cache_size = -32768;"
 		"PRAGMA journal_size_limit = 8388608; PRAGMA temp_store = MEMORY;",
@@ -168,7 +174,10 @@ static int connect_file(
 		if (statvfs(s->path, &fs) == 0 && fs.f_flag & ST_RDONLY)
 			return lg_fail(
 				err, LG_EREADONLY, 0, "the log '%s' lies on a read-only file system", s->path);
-		return lg_fail(err, LG_EPERM, 0, "the log '%s' may only be read: run as its owner", s->path);
+		if (access(s->path, W_OK) < 0)
+			return lg_fail(
+				err, LG_EPERM, 0, "the log '%s' may only be read: run as its owner", s->path);
+		return lg_sqlite_fail(s, SQLITE_CORRUPT, "open the log", err);
 	}
 	/* -wal and -shm take the mode of the database when SQLite makes them, which is later */
 	if (!exists && chmod(s->path, 0600) < 0)
@@ -186,9 +195,6 @@ static int read_number(const struct lg_sqlite *s, const char *sql, int64_t *ret_
 		*ret_number = sqlite3_column_int64(stmt, 0);
 		return 0;
 	}
-	if ((rc & 0xff) == SQLITE_NOTADB)
-		return lg_fail(
-			err, LG_ECORRUPT, 0, "'%s' is no log of lastgood: it is not even a database", s->path);
 	if (s->readonly && ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY))
 		return lg_fail(err, LG_EREADONLY, 0,
 			"cannot read the log '%s': SQLite needs to write beside it, and its directory is "
@@ -199,13 +205,19 @@ static int read_number(const struct lg_sqlite *s, const char *sql, int64_t *ret_
 	return lg_sqlite_fail(s, rc, "read the log", err);
 }
 
+/* All of it as of one moment, as somebody may be making the log. */
 static int identify(const struct lg_sqlite *s, struct identity *ret_identity, struct lg_error *err)
 {
-	int rc = read_number(s, "PRAGMA application_id", &ret_identity->application_id, err);
+	bool outermost = sqlite3_get_autocommit(s->db);
+	int rc = outermost ? lg_sqlite_exec(s, "BEGIN", "read the log", err) : 0;
+	if (rc == 0)
+		rc = read_number(s, "PRAGMA application_id", &ret_identity->application_id, err);
 	if (rc == 0)
 		rc = read_number(s, "PRAGMA user_version", &ret_identity->format, err);
 	if (rc == 0)
 		rc = read_number(s, "SELECT count(*) FROM sqlite_schema", &ret_identity->objects, err);
+	if (outermost)
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
 }
 
@@ -292,8 +304,8 @@ static int write_schema(const struct lg_sqlite *s, struct lg_error *err)
 static int make(
 	struct lg_sqlite *s, const struct lg_log_open *options, struct identity *identity, struct lg_error *err)
 {
-	int rc = use_wal(s, options->clock, err);
-	if (rc < 0 || (rc = lg_sqlite_begin(s, "make the log", err)) < 0)
+	int rc = lg_sqlite_begin(s, "make the log", err);
+	if (rc < 0)
 		return rc;
 	rc = identify(s, identity, err);
 	if (rc == 0 && is_empty(identity)) {
@@ -309,22 +321,22 @@ static int make(
 
 static int adopt(struct lg_sqlite *s, const struct lg_log_open *options, struct lg_error *err)
 {
-	struct identity identity;
+	struct identity identity = { 0 };
 	int rc = identify(s, &identity, err);
-	if (rc < 0)
+	bool unmade = is_empty(&identity) && options->create && !options->readonly;
+
+	if (rc == 0 && !unmade)
+		rc = check_identity(s, &identity, err);
+	if (rc == 0 && !unmade && options->create && options->refuse_exist)
+		rc = lg_fail(err, LG_ECONFLICT, 0, "there is a log '%s' already", s->path);
+	if (rc == 0)
+		rc = set_up(s, err);
+	if (rc == 0 && !options->readonly)
+		rc = use_wal(s, options->clock, err);
+	if (rc < 0 || !unmade)
 		return rc;
-	if (is_empty(&identity) && options->create && !options->readonly) {
-		rc = make(s, options, &identity, err);
-		if (rc < 0 || (rc = identify(s, &identity, err)) < 0)
-			return rc;
-		return check_identity(s, &identity, err);
-	}
-	rc = check_identity(s, &identity, err);
-	if (rc < 0)
-		return rc;
-	if (options->create && options->refuse_exist)
-		return lg_fail(err, LG_ECONFLICT, 0, "there is a log '%s' already", s->path);
-	return options->readonly ? 0 : use_wal(s, options->clock, err);
+	rc = make(s, options, &identity, err);
+	return rc < 0 || is_empty(&identity) ? rc : check_identity(s, &identity, err);
 }
 
 /* --- open, close ----------------------------------------------------------------------------------------------------- */

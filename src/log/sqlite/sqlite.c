@@ -51,6 +51,15 @@ static int code_of(int sqlite_rc)
 	}
 }
 
+static int damaged(const struct lg_sqlite *s, const char *what, const char *why, struct lg_error *err)
+{
+	return lg_fail(err, LG_ECORRUPT, 0,
+		"cannot %s '%s': the file is damaged (%s): copy its directory aside before anything else, then "
+		"put a "
+		"backup of it in its place",
+		what, s->path, why);
+}
+
 int lg_sqlite_fail(const struct lg_sqlite *s, int sqlite_rc, const char *what, struct lg_error *err)
 {
 	int code = code_of(sqlite_rc);
@@ -66,12 +75,17 @@ int lg_sqlite_fail(const struct lg_sqlite *s, int sqlite_rc, const char *what, s
 			err, code, 0, "cannot %s '%s': the disk is full; nothing was written", what, s->path);
 	if (code == LG_EINVALID)
 		return lg_fail(err, code, 0, "cannot %s '%s': too large for one record", what, s->path);
-	if (code == LG_ECORRUPT)
+	if ((sqlite_rc & 0xff) == SQLITE_NOTADB)
 		return lg_fail(err, code, 0,
-			"cannot %s '%s': the file is damaged (%s): copy its directory aside before anything "
-			"else, then put "
-			"a backup of it in its place",
-			what, s->path, sqlite3_errstr(sqlite_rc));
+			"cannot %s '%s': it is not even a database: name another state directory, or put a "
+			"backup in its "
+			"place",
+			what, s->path);
+	if (code == LG_ECORRUPT)
+		return damaged(s, what, sqlite3_errstr(sqlite_rc), err);
+	/* the statements are right, so what one of them misses is missing in the file */
+	if (sqlite_rc == SQLITE_ERROR)
+		return damaged(s, what, sqlite3_errmsg(s->db), err);
 	int sys_errno = code == LG_EIO && s->db ? sqlite3_system_errno(s->db) : 0;
 	return lg_fail(err, code, sys_errno, "cannot %s '%s': %s", what, s->path,
 		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));

@@ -14,7 +14,13 @@ enum lg_log_call {
 	LG_LOG_CALL_TRIM,
 	LG_LOG_CALL_FIRST,
 	LG_LOG_CALL_WAIT,
+	LG_LOG_CALL_CHECKPOINT_FIND,
+	LG_LOG_CALL_BASE,
+	LG_LOG_CALL_SETTLE,
+	LG_LOG_CALL_CHECK,
+	LG_LOG_CALL_COUNT
 };
+const char *lg_log_call_name(enum lg_log_call call); /* "append" */
 
 struct lg_log_hooks {
 	/* Before the call: a negative code makes it fail without reaching the inner log. NULL: never. */
@@ -27,7 +33,9 @@ struct lg_log_hooks {
 	void *arg;
 };
 
-/* Takes over `inner` (closed with the wrapper). hooks are copied. On failure inner is closed. */
+/* Takes over `inner` (closed with the wrapper). hooks are copied. On failure inner is closed.
+ * An append also asks lg_fault_check(LG_FAULT_LOG_APPEND, …): "append" before it, where an errno makes it fail with nothing
+ * written, and "appended" after it, where one makes the outcome LG_EUNKNOWN; so LASTGOOD_FAULT reaches the log, too. */
 int lg_log_wrap(struct lg_log *inner, const struct lg_log_hooks *hooks, const struct lg_clock *clock,
 	struct lg_log **ret_log, struct lg_error *err);
 
