@@ -1,14 +1,19 @@
 /* format.h - the text forms in which configurations come and go: json, yaml, env, properties.  Pure.
  *
- * json, yaml   {"configurations":{KEY:{"value":…,…}},"schema":{KEY:DECLARATION}}; other members of the document and of an
- *              entry are ignored (existing backups have them), "schema" is optional; an item of it is the key @schema/KEY.
- * env          NAME=VALUE lines, "export " allowed, # comments, 'single', "double" (with \n \t \" \\ \$) and bare values.
+ * json, yaml   {"configurations":{KEY:{"value":…,…}},"schema":{KEY:DECLARATION}}; either may be missing; other members of
+ *              the document and of an entry are ignored (existing backups have them); an item of "schema" is the key
+ *              @schema/KEY.  "format":"lastgood configuration 2" and later is refused as LG_ENEWER.
+ * env          NAME=VALUE lines, "export " allowed, # comments, 'single' (all literal), "double" (with \n \t \r \" \\ \$ \`)
+ *              and bare values; quoted ones may span lines; nothing is expanded.  A comment behind a value begins with " #".
  *              NAME is the key with '/' written "__"; a key that has no such name is a problem.
  * properties   as java.util.Properties reads and writes them (UTF-8, \uXXXX accepted, continuation lines).
  *
  * A bare value of env and properties is JSON if it parses as JSON, else a string; `bare` keeps its text so that a setting
- * declared as a string can take it as written ("01", "true").  Strings that would read back as something else are written
- * quoted (properties: as a JSON string).  What emit writes, parse reads back to the same items.
+ * declared as a string can take it as written ("01", "true").  A bare number beyond 64 bits (or a double) is a problem, not a
+ * string.  In env a 'single' value that is a JSON list or object is that, `bare` its text: so the file can be read by a shell
+ * too, which sees every string as it is and every other value as its JSON.  "double" is always a string.
+ * Strings that would read back as something else are written quoted (properties: as a JSON string).  What emit writes, parse
+ * reads back to the same items.
  */
 #ifndef LG_FORMAT_FORMAT_H
 #define LG_FORMAT_FORMAT_H
@@ -29,8 +34,8 @@ struct lg_item {
 	char *key;
 	char *value; /* canonical JSON */
 	size_t value_len;
-	char *bare;  /* the text of an unquoted env/properties value, else NULL */
-	size_t line; /* where it stands, 0 when not known */
+	char *bare;  /* the text of an unquoted (or JSON) env/properties value, else NULL */
+	size_t line; /* where it stands, 0 when not known: json, yaml */
 };
 struct lg_items {
 	struct lg_item *items;
@@ -53,7 +58,7 @@ enum lg_format lg_format_from_path(
 
 /* A document that cannot be read at all (syntax, duplicate members, depth, size) is LG_EINVALID with line and column.
  * Entries that are wrong one by one (no "value", value too large, not representable) are added to problems with the key as
- * subject and left out of ret_items; the caller decides (refuse all, or --skip-invalid). name is for messages. */
+ * subject and left out of ret_items; the caller decides (refuse all, or --skip-invalid).  Keys are not checked against key.h here.  name is for messages. */
 int lg_format_parse(enum lg_format format, const char *name, const char *text, size_t len,
 	struct lg_items *ret_items, struct lg_problems *problems, struct lg_error *err);
 
@@ -62,7 +67,7 @@ struct lg_format_meta {
 	const char *root;  /* hex, or NULL */
 };
 /* items in key order; values sealed secrets included as they are. Problems: keys that the format cannot name. env and
- * properties leave @schema keys out. */
+ * properties leave @schema keys out.  meta may be NULL.  On failure buf is as it was. */
 int lg_format_emit(enum lg_format format, const struct lg_items *items, const struct lg_format_meta *meta,
 	struct lg_buf *buf, struct lg_problems *problems, struct lg_error *err);
 

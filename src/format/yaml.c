@@ -127,8 +127,11 @@ static bool wants_key(const struct reader *reader)
 static int set_key(struct reader *reader, const char *text, size_t len, const yaml_mark_t *mark)
 {
 	struct frame *frame = &reader->frames[reader->depth - 1];
-	if (json_object_getn(frame->json, text, len))
-		return fail_mark(reader, mark, "duplicate key '%.*s'", len > 200 ? 200 : (int)len, text);
+	if (json_object_getn(frame->json, text, len)) {
+		lg_cleanup(lg_buf_clear) struct lg_buf shown = LG_BUF_INIT;
+		lg_text_add_printable(&shown, text, len);
+		return fail_mark(reader, mark, "duplicate key '%.200s'", lg_buf_str(&shown));
+	}
 	struct weight weight = { .bytes = len };
 	int rc = count(reader, &weight, mark);
 	if (rc < 0)

@@ -8,24 +8,24 @@
  *	services:
  *	  web:
  *	    driver: process | command
- *	    start: [argv]                 process: what runs; command: run to start
+ *	    start: [argv]                 process: what runs, in the foreground; command: run to start
  *	    stop: [argv]                  command only
- *	    status: [argv]                command only: status 0 means running
- *	    reload: [argv]                command; process: signal, default SIGHUP
- *	    reload_signal: HUP
+ *	    status: [argv]                command only: status 0 means running; without it nobody knows
+ *	    reload: [argv]                process may have it too, instead of the signal
+ *	    reload_signal: HUP            process only: HUP USR1 USR2 WINCH CONT
  *	    stop_timeout: 10s
  *	    timeout: 30s                  deadline of each command
- *	    dir: /srv/web
+ *	    dir: .                        where commands run
  *	    env: { NAME: VALUE }
- *	    critical: true
+ *	    critical: false
  *	    after: [other services]
  *	    health: { http: URL, status: 200, timeout: 10s }
  *	    adapter:
  *	      prefix: web/
- *	      file: { path: ABSOLUTE, format: json|env|template, template: PATH, names: keep|upper }
+ *	      file: { path: PATH, format: json|env|template, template: PATH, names: keep|upper }
  *	      check: [argv with {} for the staged file]
  *	      check_timeout: 10s
- *	      notify: reload | restart | none
+ *	      notify: none | reload | restart
  *	      attached: true
  *	monitor: { interval: 5s, bake: 15m, good_max_age: 7d, max_per_day: 3 }
  *	triggers:
@@ -33,10 +33,10 @@
  *	    service: web                  its scope is the prefix of the service's adapter
  *	    signal: error_rate | http
  *	    access_log: PATH              error_rate
- *	    url: URL                      http; default the service's health
- *	    timeout: 10s
+ *	    url: URL                      http; default the service's health, with its timeout
+ *	    timeout: 10s                  http
  *	    threshold: 0.5                error_rate: strictly above fires
- *	    min_samples: 20
+ *	    min_samples: 20               error_rate
  *	    window: 1m                    error_rate: over which the rate is taken
  *	    for: 5m                       how long it must last
  *	    consecutive: 5                http: failures in a row (instead of `for`)
@@ -44,6 +44,9 @@
  *	    cooldown: 30m
  *	    attribution: 60m
  *	    action: rollback | advise | observe
+ *
+ * Values shown are the defaults.  Relative paths, `dir` included, are relative to the directory of the file (links
+ * resolved) and stored absolute; so a command such as ./check.sh means the same wherever lastgood is called.
  */
 #ifndef LG_HOST_TOPOLOGY_H
 #define LG_HOST_TOPOLOGY_H
@@ -117,7 +120,8 @@ struct lg_monitor_spec {
 struct lg_topology {
 	char *state_dir; /* or NULL */
 	char *log_url;   /* or NULL */
-	struct lg_service_spec *services; /* in order of dependency: a service stands behind those in its `after` */
+	struct lg_service_spec
+		*services; /* in order of dependency: a service stands behind those in its `after` */
 	size_t service_count;
 	struct lg_trigger_spec *triggers;
 	size_t trigger_count;
@@ -125,12 +129,13 @@ struct lg_topology {
 	uint8_t hash[32]; /* of the file, so that a plan knows its topology */
 };
 
-/* An absent file is LG_ENOTFOUND. */
+/* An absent file is LG_ENOTFOUND; a text that is no YAML, LG_EINVALID with line and column; problems (which may be NULL),
+ * LG_EINVALID with the first of them in err. name: the file's path, for messages and for relative paths. */
 int lg_topology_load(const char *path, struct lg_topology **ret_topology, struct lg_problems *problems,
 	struct lg_error *err);
 int lg_topology_parse(const char *name, const char *text, size_t len, struct lg_topology **ret_topology,
 	struct lg_problems *problems, struct lg_error *err);
-struct lg_topology *lg_topology_default(void); /* no services; default monitor */
+struct lg_topology *lg_topology_default(void); /* no services; default monitor; NULL: no memory */
 void lg_topology_free(struct lg_topology *topology);
 const struct lg_service_spec *lg_topology_service(const struct lg_topology *topology, const char *name);
 

@@ -1,1 +1,365 @@
-/* to come */
+#include "rollback/internal.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "format/format.h"
+#include "io/random.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char *const reason_codes[] = { "performance", "user-report", "security", "corruption",
+	"compliance", "other" };
+
+int lg_rollback_reason_check(const char *reason, struct lg_error *err)
+{
+	const char *colon = reason ? strchr(reason, ':') : NULL;
+	for (size_t i = 0; colon && i < sizeof reason_codes / sizeof *reason_codes; i++) {
+		size_t len = strlen(reason_codes[i]);
+		if ((size_t)(colon - reason) == len && memcmp(reason, reason_codes[i], len) == 0 &&
+			colon[1 + strspn(colon + 1, " \t")] != '\0')
+			return 0;
+	}
+	return lg_fail(err, LG_EUSAGE, 0,
+		"a rollback wants its reason as 'CODE: text', CODE one of performance, user-report, security, "
+		"corruption, "
+		"compliance, other%s%s",
+		reason ? "; not: " : "", reason ? reason : "");
+}
+
+/* --- parts of a plan ------------------------------------------------------------------------------------------------- */
+
+void lg_rollback_plan_free(struct lg_rollback_plan *plan)
+{
+	if (!plan)
+		return;
+	json_decref(plan->json);
+	lg_scope_clear(&plan->scope);
+	free(plan->actor);
+	free(plan->reason);
+	free(plan->target);
+	free(plan->why);
+	free(plan->undo_of);
+	lg_changeset_clear(&plan->file_changes);
+	for (size_t i = 0; i < plan->step_count; i++)
+		free(plan->steps[i].adapter);
+	free(plan->steps);
+	lg_tree_unref(plan->former);
+	lg_tree_unref(plan->next);
+	free(plan);
+}
+
+void lg_rollback_plan_freep(struct lg_rollback_plan **plan)
+{
+	lg_rollback_plan_free(*plan);
+}
+
+const char *lg_rollback_plan_id(const struct lg_rollback_plan *plan)
+{
+	return plan->id;
+}
+
+const char *lg_rollback_plan_hash(const struct lg_rollback_plan *plan)
+{
+	return plan->hash;
+}
+
+size_t lg_rollback_plan_changes(const struct lg_rollback_plan *plan)
+{
+	return plan->changes;
+}
+
+json_t *lg_rollback_plan_json(const struct lg_rollback_plan *plan)
+{
+	return plan->json;
+}
+
+int lg_rollback_plan_diff(const struct lg_rollback_plan *plan,
+	int (*visit)(void *arg, const struct lg_entry *before, const struct lg_entry *after), void *arg)
+{
+	return lg_tree_diff(plan->former, plan->next, &plan->scope, visit, arg);
+}
+
+static int count_one(void *arg, const struct lg_entry *before, const struct lg_entry *after)
+{
+	(void)before;
+	(void)after;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static void make_id(const struct lg_clock *clock, char ret_id[LG_ROLLBACK_ID_SIZE])
+{
+	time_t seconds = (time_t)(clock->realtime_us(clock) / 1000000);
+	struct tm tm;
+	uint8_t tail[3];
+	char stamp[20];
+	gmtime_r(&seconds, &tm);
+	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
+	lg_random_bytes(tail, sizeof tail);
+	snprintf(ret_id, LG_ROLLBACK_ID_SIZE, "%s-%02x%02x%02x", stamp, tail[0], tail[1], tail[2]);
+}
+
+static int add_step(
+	struct lg_rollback_plan *plan, enum lg_step_kind kind, const char *adapter, struct lg_error *err)
+{
+	struct lg_step *steps = realloc(plan->steps, (plan->step_count + 1) * sizeof *steps);
+	char *name = adapter ? strdup(adapter) : NULL;
+	if (steps)
+		plan->steps = steps;
+	if (!steps || (adapter && !name)) {
+		free(name);
+		return lg_fail_nomem(err);
+	}
+	steps[plan->step_count++] = (struct lg_step){ kind, name };
+	return 0;
+}
+
+static int add_steps(struct lg_rollback_plan *plan, struct lg_delivery *delivery, struct lg_error *err)
+{
+	int rc = add_step(plan, LG_STEP_PREFLIGHT, NULL, err);
+	if (rc == 0)
+		rc = add_step(plan, LG_STEP_RECORD, NULL, err);
+	for (size_t i = 0; rc == 0 && delivery && i < lg_delivery_count(delivery); i++) {
+		const struct lg_adapter *adapter = lg_delivery_adapter(delivery, i);
+		if (lg_adapter_attached(adapter) && lg_delivery_concerns(adapter, plan->former, plan->next))
+			rc = add_step(plan, LG_STEP_DELIVER, lg_adapter_name(adapter), err);
+	}
+	return rc < 0 ? rc : add_step(plan, LG_STEP_VALIDATE, NULL, err);
+}
+
+/* --- where it goes ---------------------------------------------------------------------------------------------------- */
+
+static int aim_at_revision(struct lg_config *config, const struct lg_rollback_request *request,
+	struct lg_rollback_plan *plan, struct lg_buf *why, struct lg_error *err)
+{
+	int rc = lg_config_target(config, request->target, &plan->scope, &plan->to, why, err);
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *from = NULL;
+	if (rc == 0)
+		rc = lg_config_tree_at(config, plan->to, &from, err);
+	if (rc < 0)
+		return rc;
+	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(plan->former);
+	if (!edit)
+		return lg_fail_nomem(err);
+	rc = lg_tree_edit_restore(edit, from, &plan->scope, plan->from + 1, err);
+	if (rc < 0)
+		return rc;
+	plan->next = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	return 0;
+}
+
+struct removal {
+	const struct lg_items *items; /* sorted by key */
+	const struct lg_scope *scope;
+	struct lg_changeset *changes;
+	struct lg_error *err;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct lg_item *)a)->key, ((const struct lg_item *)b)->key);
+}
+
+static int remove_if_lacking(void *arg, const struct lg_entry *entry)
+{
+	struct removal *removal = arg;
+	const struct lg_item probe = { .key = (char *)(uintptr_t)entry->key };
+	if (!lg_scope_covers(removal->scope, entry->key, entry->key_len) || lg_starts_with(entry->key, "@") ||
+		bsearch(&probe, removal->items->items, removal->items->count, sizeof probe, by_key))
+		return 0;
+	return lg_changeset_add(removal->changes, entry->key, entry->key_len, NULL, 0, removal->err);
+}
+
+static int changes_of_items(const struct lg_rollback_request *request, struct lg_rollback_plan *plan,
+	struct lg_items *items, struct lg_changeset *changes, struct lg_error *err)
+{
+	int rc = 0;
+	qsort(items->items, items->count, sizeof *items->items, by_key);
+	for (size_t i = 0; rc == 0 && i < items->count; i++) {
+		const struct lg_item *item = &items->items[i];
+		if (!lg_scope_covers(&plan->scope, item->key, strlen(item->key)))
+			continue;
+		rc = lg_changeset_add(changes, item->key, strlen(item->key), item->value, item->value_len, err);
+		if (rc == 0 && item->bare)
+			rc = lg_changeset_set_bare(changes, item->bare, err);
+	}
+	struct removal removal = { items, &plan->scope, changes, err };
+	if (rc == 0 && request->exact)
+		rc = lg_tree_walk(plan->former, "", 0, remove_if_lacking, &removal);
+	return rc;
+}
+
+static int keep_change(void *arg, const struct lg_entry *before, const struct lg_entry *after)
+{
+	const struct lg_entry *key = after ? after : before;
+	return lg_changeset_add(
+		arg, key->key, key->key_len, after ? after->value : NULL, after ? after->value_len : 0, NULL);
+}
+
+static int aim_at_file(struct lg_config *config, const struct lg_rollback_request *request,
+	struct lg_rollback_plan *plan, struct lg_problems *problems, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	lg_cleanup(lg_items_clear) struct lg_items items = LG_ITEMS_INIT;
+	lg_cleanup(lg_changeset_clear) struct lg_changeset changes = LG_CHANGESET_INIT;
+	lg_cleanup(lg_problems_clear) struct lg_problems unreadable = LG_PROBLEMS_INIT;
+	plan->is_file = true;
+	int rc = lg_file_read(request->target, LG_IMPORT_MAX, &text, err);
+	if (rc == 0)
+		rc = lg_format_parse(lg_format_from_path(request->target), request->target, lg_buf_str(&text),
+			text.len, &items, &unreadable, err);
+	for (size_t i = 0; i < unreadable.count; i++)
+		lg_problems_add(problems, unreadable.items[i].subject, "%s", unreadable.items[i].message);
+	if (rc == 0 && !request->skip_invalid)
+		rc = lg_problems_fail(&unreadable, err, "the backup file");
+	if (rc == 0)
+		rc = changes_of_items(request, plan, &items, &changes, err);
+	if (rc < 0)
+		return rc;
+	lg_cleanup(lg_problems_clear) struct lg_problems refused = LG_PROBLEMS_INIT;
+	lg_cleanup(lg_committed_clear) struct lg_committed committed = { 0 };
+	const struct lg_commit commit = {
+		.changes = &changes,
+		.author = request->author,
+		.skip_invalid = request->skip_invalid,
+		.ignore_holds = true,
+		.dry_run = true,
+	};
+	rc = lg_config_commit(config, &commit, &committed, &refused, err);
+	for (size_t i = 0; i < refused.count; i++)
+		lg_problems_add(problems, refused.items[i].subject, "%s", refused.items[i].message);
+	if (rc < 0)
+		return rc;
+	plan->next = lg_tree_ref(committed.tree);
+	return lg_tree_diff(plan->former, plan->next, NULL, keep_change, &plan->file_changes);
+}
+
+/* --- the plan --------------------------------------------------------------------------------------------------------- */
+
+static int copy_texts(
+	struct lg_rollback_plan *plan, const struct lg_rollback_request *request, struct lg_error *err)
+{
+	plan->actor = strdup(request->author.actor ? request->author.actor : "");
+	plan->reason = strdup(request->author.reason);
+	plan->target = strdup(request->target);
+	plan->undo_of = request->undo_of ? strdup(request->undo_of) : NULL;
+	if (!plan->actor || !plan->reason || !plan->target || (request->undo_of && !plan->undo_of))
+		return lg_fail_nomem(err);
+	plan->automatic = request->author.automatic;
+	plan->emergency = request->emergency;
+	return lg_scope_copy(request->scope, &plan->scope, err);
+}
+
+static int fill_hashes(struct lg_config *config, struct lg_delivery *delivery, struct lg_rollback_plan *plan,
+	struct lg_error *err)
+{
+	if (lg_tree_scope_hash(plan->former, &plan->scope, plan->from_hash) < 0 ||
+		lg_tree_scope_hash(plan->next, &plan->scope, plan->to_hash) < 0)
+		return lg_fail_nomem(err);
+	if (delivery)
+		memcpy(plan->topology, lg_delivery_topology(delivery)->hash, sizeof plan->topology);
+	lg_tree_diff(plan->former, plan->next, &plan->scope, count_one, &plan->changes);
+	return lg_config_last_change(config, &plan->scope, plan->from, &plan->suspect, NULL, err);
+}
+
+static int make_plan(struct lg_config *config, struct lg_delivery *delivery,
+	const struct lg_rollback_request *request, struct lg_rollback_plan *plan, struct lg_problems *problems,
+	struct lg_error *err)
+{
+	int rc = lg_rollback_reason_check(request->author.reason, err);
+	if (rc == 0)
+		rc = copy_texts(plan, request, err);
+	if (rc == 0)
+		rc = lg_config_refresh(config, err);
+	if (rc < 0)
+		return rc;
+	struct lg_snapshot now;
+	lg_config_snapshot(config, &now);
+	plan->from = now.revision;
+	plan->former = now.tree; /* the snapshot's reference */
+	make_id(lg_config_clock(config), plan->id);
+	lg_random_bytes(plan->ids, sizeof plan->ids);
+	lg_cleanup(lg_buf_clear) struct lg_buf why = LG_BUF_INIT;
+	if (delivery)
+		lg_delivery_pause_checks(delivery, true); /* preflight does them, once */
+	rc = lg_target_is_file(request->target) ? aim_at_file(config, request, plan, problems, err)
+						: aim_at_revision(config, request, plan, &why, err);
+	if (delivery)
+		lg_delivery_pause_checks(delivery, false);
+	if (rc == 0)
+		rc = fill_hashes(config, delivery, plan, err);
+	if (rc == 0)
+		rc = add_steps(plan, delivery, err);
+	if (rc < 0)
+		return rc;
+	plan->why = strdup(lg_buf_str(&why));
+	return plan->why ? lg_plan_seal(plan, err) : lg_fail_nomem(err);
+}
+
+int lg_rollback_plan(struct lg_config *config, struct lg_delivery *delivery,
+	const struct lg_rollback_request *request, struct lg_rollback_plan **ret_plan,
+	struct lg_problems *problems, struct lg_error *err)
+{
+	struct lg_rollback_plan *plan = calloc(1, sizeof *plan);
+	if (!plan)
+		return lg_fail_nomem(err);
+	int rc = make_plan(config, delivery, request, plan, problems, err);
+	if (rc < 0) {
+		lg_rollback_plan_free(plan);
+		return rc;
+	}
+	*ret_plan = plan;
+	return 0;
+}
+
+/* --- undo ------------------------------------------------------------------------------------------------------------- */
+
+static int find_hold(struct lg_config *config, const char *id)
+{
+	const struct lg_controls *controls = lg_config_controls(config);
+	for (size_t i = 0; i < controls->hold_count; i++) {
+		if (controls->holds[i].rollback && strcmp(controls->holds[i].rollback, id) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+int lg_rollback_undo_plan(struct lg_config *config, struct lg_delivery *delivery, const char *id,
+	const struct lg_author *author, struct lg_rollback_plan **ret_plan, struct lg_problems *problems,
+	struct lg_error *err)
+{
+	struct lg_journal_mark last;
+	lg_cleanup(lg_rollback_plan_freep) struct lg_rollback_plan *undone = NULL;
+	int rc = lg_plan_load(config, id, &undone, err);
+	if (rc == 0)
+		rc = lg_journal_read(lg_config_state_dir(config), id, &last, NULL, err);
+	if (rc < 0)
+		return rc;
+	if (last.state != LG_JOURNAL_ENDED)
+		return lg_fail(err, LG_EBUSY, 0,
+			"rollback '%s' is unfinished; finish it with: lastgood rollback resume %s", id, id);
+	if (strcmp(last.outcome, "undone") == 0)
+		return lg_fail(
+			err, LG_EINVALID, 0, "rollback '%s' was undone already; nothing of it is in force", id);
+	char target[32];
+	snprintf(target, sizeof target, "r%" PRIu64, undone->from);
+	const struct lg_rollback_request request = {
+		.target = target, .scope = &undone->scope, .author = *author, .undo_of = id
+	};
+	lg_cleanup(lg_rollback_plan_freep) struct lg_rollback_plan *plan = NULL;
+	rc = lg_rollback_plan(config, delivery, &request, &plan, problems, err);
+	if (rc < 0)
+		return rc;
+	int hold = find_hold(config, id);
+	if (hold >= 0)
+		plan->undo_hold = lg_config_controls(config)->holds[hold].seq;
+	plan->undo_suspect = undone->undo_of ? 0 : undone->suspect;
+	rc = lg_plan_seal(plan, err);
+	if (rc < 0)
+		return rc;
+	*ret_plan = lg_steal_ptr(&plan);
+	return 0;
+}

@@ -16,26 +16,28 @@
 #define LG_ROLLBACK_ID_SIZE 40 /* "20261122-140305-1a2b3c" */
 
 struct lg_rollback_request {
-	const char *target;           /* as lg_config_target, or a backup file */
+	const char *target; /* as lg_config_target, or a backup file */
 	const struct lg_scope *scope;
-	struct lg_author author;      /* reason 'CODE: text', checked */
-	bool exact;                   /* backup file: keys of scope that the file lacks are removed */
-	bool skip_invalid;            /* backup file */
-	bool emergency;               /* from the monitor: stays when validation fails */
-	const char *undo_of;          /* id of the rollback that this one undoes */
+	struct lg_author author; /* reason 'CODE: text', checked */
+	bool exact;              /* backup file: keys of scope that the file lacks are removed */
+	bool skip_invalid;       /* backup file */
+	bool emergency;          /* from the monitor: stays when validation fails */
+	const char *undo_of;     /* set by lg_rollback_undo_plan */
 };
 
 struct lg_rollback_plan;
 
 /* LG_EINVALID with problems; LG_ENOTFOUND for the target. A plan without differences has lg_rollback_plan_changes 0. */
-int lg_rollback_plan(struct lg_config *config, struct lg_delivery *delivery, const struct lg_rollback_request *request,
-	struct lg_rollback_plan **ret_plan, struct lg_problems *problems, struct lg_error *err);
+int lg_rollback_plan(struct lg_config *config, struct lg_delivery *delivery,
+	const struct lg_rollback_request *request, struct lg_rollback_plan **ret_plan,
+	struct lg_problems *problems, struct lg_error *err);
 void lg_rollback_plan_free(struct lg_rollback_plan *plan);
 void lg_rollback_plan_freep(struct lg_rollback_plan **plan);
 const char *lg_rollback_plan_id(const struct lg_rollback_plan *plan);
 const char *lg_rollback_plan_hash(const struct lg_rollback_plan *plan); /* hex, 64 characters */
 size_t lg_rollback_plan_changes(const struct lg_rollback_plan *plan);
-json_t *lg_rollback_plan_json(const struct lg_rollback_plan *plan); /* borrowed: id, kind, from, to, scope, steps, … */
+json_t *lg_rollback_plan_json(
+	const struct lg_rollback_plan *plan); /* borrowed: id, kind, from, to, scope, steps, … */
 /* Every key before → after, in order. Secrets are still sealed. */
 int lg_rollback_plan_diff(const struct lg_rollback_plan *plan,
 	int (*visit)(void *arg, const struct lg_entry *before, const struct lg_entry *after), void *arg);
@@ -52,26 +54,33 @@ typedef void lg_rollback_progress(void *arg, const struct lg_rollback_event *eve
 
 struct lg_rollback_outcome {
 	char id[LG_ROLLBACK_ID_SIZE];
-	const char *outcome; /* "done", "undone", "stuck", "unproven" (emergency: stays although validation failed) */
-	uint64_t revision;   /* the new revision */
-	uint64_t hold;       /* seq of the hold, or 0 */
-	int64_t durable_ns;  /* boottime when the record was durable */
+	const char *
+		outcome; /* "done", "undone", "stuck", "unproven" (emergency: stays although validation failed) */
+	uint64_t revision;  /* the new revision */
+	uint64_t hold;      /* seq of the hold, or 0 */
+	int64_t durable_ns; /* boottime when the record was durable */
 	int64_t delivered_ns;
 	int64_t validated_ns;
 };
 /* LG_EBUSY when another rollback runs, LG_ECONFLICT when the plan is stale, LG_EFAILED when it was undone or unproven. */
 int lg_rollback_execute(struct lg_config *config, struct lg_delivery *delivery, struct lg_rollback_plan *plan,
-	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome, struct lg_error *err);
+	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome,
+	struct lg_error *err);
 
 /* Unfinished rollbacks (id each); other commands warn with it. */
 int lg_rollback_unfinished(const char *state_dir, char ***ret_ids, size_t *ret_count, struct lg_error *err);
 /* id NULL: every unfinished one. undo: reverse instead of finishing. */
 int lg_rollback_recover(struct lg_config *config, struct lg_delivery *delivery, const char *id, bool undo,
-	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome, struct lg_error *err);
-/* Request that undoes rollback `id`; strings are malloc'd into *ret_request's storage, see lg_rollback_undo_clear. */
+	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome,
+	struct lg_error *err);
+/* A plan back to what was in force before rollback `id`; it also releases that rollback's hold. LG_EBUSY when that is
+ * unfinished, LG_EINVALID when nothing of it is in force. */
 int lg_rollback_undo_plan(struct lg_config *config, struct lg_delivery *delivery, const char *id,
 	const struct lg_author *author, struct lg_rollback_plan **ret_plan, struct lg_problems *problems,
 	struct lg_error *err);
+
+/* docs/rollback-states.md, from the tables of steps and of recovery. */
+int lg_rollback_states_markdown(struct lg_buf *buf, struct lg_error *err);
 
 /* All rollbacks, newest first: plan.json with "state" added (done, undone, stuck, unproven, unfinished). */
 int lg_rollback_list(const char *state_dir, json_t **ret_list, struct lg_error *err);
@@ -90,7 +99,7 @@ struct lg_validate_options {
 	const uint8_t *expect_scope_hash; /* or NULL */
 	const struct lg_scope *scope;     /* NULL: everything */
 };
-int lg_validate(struct lg_config *config, struct lg_delivery *delivery, const struct lg_validate_options *options,
-	json_t **ret_report, bool *ret_ok, struct lg_error *err);
+int lg_validate(struct lg_config *config, struct lg_delivery *delivery,
+	const struct lg_validate_options *options, json_t **ret_report, bool *ret_ok, struct lg_error *err);
 
 #endif

@@ -1,0 +1,138 @@
+/* internal.h - the inside of rollbacks, shared by src/rollback only.
+ *
+ *	plan.c       request → plan
+ *	plan_file.c  plan ↔ plan.json, and its hash
+ *	steps.c      the table of steps: check, run, undo
+ *	journal.c    the lines of a running rollback, and what they say after a crash
+ *	executor.c   runs a plan forward, backward on failure
+ *	recovery.c   the table of what a crash left
+ *	catalogue.c  list and show
+ *	validate.c   proof
+ */
+#ifndef LG_ROLLBACK_INTERNAL_H
+#define LG_ROLLBACK_INTERNAL_H
+
+#include "io/file.h"
+#include "model/value.h"
+#include "rollback/rollback.h"
+
+#include <jansson.h>
+
+/* Ids of the records that a rollback may append, chosen beforehand so that a crash cannot hide whether it did. */
+enum {
+	LG_ID_RECORD,
+	LG_ID_MARK,
+	LG_ID_HOLD,
+	LG_ID_UNDO_RECORD,
+	LG_ID_UNDO_MARK,
+	LG_ID_UNDO_RELEASE,
+	LG_ID_TOTAL
+};
+
+enum lg_step_kind { LG_STEP_PREFLIGHT, LG_STEP_RECORD, LG_STEP_DELIVER, LG_STEP_VALIDATE, LG_STEP_KIND_COUNT };
+
+struct lg_step {
+	enum lg_step_kind kind;
+	char *adapter; /* deliver */
+};
+
+struct lg_rollback_plan {
+	char id[LG_ROLLBACK_ID_SIZE];
+	char hash[2 * LG_HASH_SIZE + 1];
+	json_t *json; /* as plan.json; changes included */
+	struct lg_scope scope;
+	char *actor, *reason;
+	char *target, *why; /* as asked for; on what evidence it was chosen */
+	char *undo_of;      /* or NULL */
+	bool automatic, emergency;
+	bool is_file;                     /* explicit changes instead of a restore */
+	uint64_t to;                      /* !is_file */
+	struct lg_changeset file_changes; /* is_file: as stored, secrets sealed */
+	uint64_t from;                    /* revision in force when planned */
+	uint64_t suspect;                 /* newest change of the scope then */
+	uint64_t undo_hold;               /* undo_of: the hold that it set, 0: none */
+	uint64_t undo_suspect;            /* undo_of: the revision that it marked bad */
+	uint8_t from_hash[LG_HASH_SIZE];  /* of the scope */
+	uint8_t to_hash[LG_HASH_SIZE];
+	uint8_t topology[32];
+	uint8_t ids[LG_ID_TOTAL][LG_ID_SIZE];
+	size_t changes;
+	struct lg_step *steps;
+	size_t step_count;
+	struct lg_tree *former, *next; /* whole states before and after */
+};
+
+/* plan_file.c */
+int lg_plan_seal(struct lg_rollback_plan *plan, struct lg_error *err); /* fills json and hash from the fields */
+int lg_plan_save(const char *state_dir, const struct lg_rollback_plan *plan, struct lg_error *err);
+/* Also builds the trees. */
+int lg_plan_load(
+	struct lg_config *config, const char *id, struct lg_rollback_plan **ret_plan, struct lg_error *err);
+int lg_rollback_path(
+	const char *state_dir, const char *id, const char *name, struct lg_buf *ret_path, struct lg_error *err);
+int lg_rollback_id_check(const char *id, struct lg_error *err);
+const char *lg_step_name(enum lg_step_kind kind);
+
+/* journal.c: one line each, durable when written */
+enum lg_journal_state {
+	LG_JOURNAL_EMPTY,   /* no journal, or nothing in it */
+	LG_JOURNAL_PLANNED, /* the plan stands, no step with effects has begun */
+	LG_JOURNAL_BEGUN,
+	LG_JOURNAL_DONE,
+	LG_JOURNAL_UNDOING,
+	LG_JOURNAL_UNDONE,
+	LG_JOURNAL_ENDED, /* an outcome stands */
+	LG_JOURNAL_STATE_COUNT
+};
+struct lg_journal_mark {
+	enum lg_journal_state state;
+	size_t step;
+	char outcome[16];
+};
+const char *lg_journal_state_name(enum lg_journal_state state);
+int lg_journal_write(struct lg_line_log *journal, const struct lg_journal_mark *mark, struct lg_error *err);
+int lg_journal_read(const char *state_dir, const char *id, struct lg_journal_mark *ret_last, json_t *ret_lines,
+	struct lg_error *err); /* ret_lines: array to append to, or NULL */
+
+/* steps.c */
+enum lg_disk {
+	LG_DISK_BEFORE,  /* the step has not taken effect */
+	LG_DISK_AFTER,   /* it has */
+	LG_DISK_FOREIGN, /* neither: somebody else changed it */
+	LG_DISK_COUNT
+};
+struct lg_run {
+	struct lg_config *config;
+	struct lg_delivery *delivery;
+	struct lg_rollback_plan *plan;
+	struct lg_line_log *journal;
+	lg_rollback_progress *progress;
+	void *arg;
+	struct lg_rollback_outcome outcome;
+	json_t *report;
+	int lock_fd;
+};
+struct lg_step_ops {
+	enum lg_step_kind kind;
+	const char *name;
+	bool live; /* has effects outside: journaled */
+	int (*run)(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
+	/* live only */
+	int (*check)(
+		struct lg_run *run, const struct lg_step *step, enum lg_disk *ret_disk, struct lg_error *err);
+	int (*undo)(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
+	const char *what; /* for the docs */
+};
+const struct lg_step_ops *lg_step_ops_of(enum lg_step_kind kind);
+
+/* executor.c */
+int lg_run_forward(struct lg_run *run, size_t from, size_t *ret_failed, struct lg_error *err);
+int lg_run_backward(struct lg_run *run, size_t from, struct lg_error *err);
+int lg_run_open(struct lg_run *run, bool create_journal, struct lg_error *err);
+void lg_run_close(struct lg_run *run);
+/* After forward (rc, failed step) or backward: decides, journals the outcome, writes the report. */
+int lg_run_settle(struct lg_run *run, int rc, size_t failed, struct lg_error *err);
+int lg_run_end(struct lg_run *run, const char *outcome, struct lg_error *err);
+int lg_rollback_lock(const char *state_dir, int *ret_fd, struct lg_error *err);
+
+#endif
