@@ -1,0 +1,330 @@
+/* rollback config list show undo resume */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "cli/report.h"
+#include "cli/rollback_view.h"
+#include "cli/show.h"
+#include "io/file.h"
+#include "model/value.h"
+#include "rollback/rollback.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- asking ---------------------------------------------------------------------------------------------------------------------- */
+
+/* 1 go on, 0 a person said no. Anything but "yes" is no. */
+static int ask(struct lg_cli *cli, struct lg_error *err)
+{
+	char answer[16];
+	if (lg_args_has(&cli->args, "yes"))
+		return 1;
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return lg_fail(err, LG_EUSAGE, 0,
+			"there is no terminal to ask on: look with --dry-run, then repeat the command with --yes");
+	fflush(cli->output.out);
+	fputs("Type yes to go on: ", cli->output.err);
+	fflush(cli->output.err);
+	if (!fgets(answer, sizeof answer, stdin))
+		answer[0] = '\0';
+	return strcmp(answer, "yes\n") == 0;
+}
+
+static int cancelled(struct lg_cli *cli, struct lg_error *err)
+{
+	lg_output_note(&cli->output, "Rollback cancelled");
+	return lg_output_document(&cli->output, json_pack("{s:s}", "outcome", "cancelled"), err);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------------------ */
+
+static void on_progress(void *arg, const struct lg_rollback_event *event)
+{
+	struct lg_cli *cli = arg;
+	bool detail = event->detail && *event->detail, message = event->message && *event->message;
+	if (strcmp(event->what, "begun") == 0)
+		return;
+	lg_output_note(&cli->output, "  %s%s%s %s%s%s", event->step, detail ? " " : "", detail ? event->detail : "",
+		event->what, message ? ": " : "", message ? event->message : "");
+}
+
+/* After an execution or a recovery, whichever way it ended. */
+static int tell(struct lg_cli *cli, const char *id, const struct lg_rollback_outcome *outcome, int rc,
+	struct lg_error *err)
+{
+	struct lg_error why = LG_ERROR_INIT;
+	lg_cleanup(lg_json_freep) json_t *record = NULL;
+	lg_cleanup(lg_json_freep) json_t *result = json_object();
+	if (!result)
+		return lg_fail_nomem(err);
+	if (lg_rollback_show(cli->session.state_dir, id, &record, &why) < 0)
+		record = NULL;
+	lg_rollback_view_outcome(cli, id, rc == 0 ? outcome : NULL, record, result);
+	int shown = lg_output_document(&cli->output, json_incref(result), rc < 0 ? NULL : err);
+	if (rc < 0)
+		return rc;
+	return shown;
+}
+
+static int execute(struct lg_cli *cli, struct lg_rollback_plan *plan, struct lg_error *err)
+{
+	struct lg_rollback_outcome outcome = { .outcome = "" };
+	lg_autofree char *id = strdup(lg_rollback_plan_id(plan));
+	if (!id)
+		return lg_fail_nomem(err);
+	int rc = lg_rollback_execute(cli->session.config, cli->session.delivery, plan, on_progress, cli, &outcome, err);
+	if (rc == LG_EBUSY || rc == LG_ECONFLICT)
+		return rc; /* nothing was begun */
+	cli->hint = rc < 0 ? "'lastgood rollback list' tells how it stands, 'lastgood rollback show ID' each step" : NULL;
+	return tell(cli, id, &outcome, rc, err);
+}
+
+/* Shows the plan, asks, runs. */
+static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, struct lg_error *err)
+{
+	bool dry_run = lg_args_has(&cli->args, "dry-run");
+	lg_cleanup(lg_json_freep) json_t *document = NULL;
+	int rc = lg_rollback_view_plan(cli, plan, dry_run, &document, err);
+	if (rc < 0)
+		return rc;
+	if (dry_run || lg_rollback_plan_changes(plan) == 0) {
+		lg_output_line(&cli->output, LG_STYLE_BOLD, "%s",
+			dry_run ? "dry run: nothing was changed" : "nothing differs: the state is that of the target already");
+		return lg_output_document(&cli->output, lg_steal_ptr(&document), err);
+	}
+	rc = ask(cli, err);
+	if (rc <= 0)
+		return rc < 0 ? rc : cancelled(cli, err);
+	return execute(cli, plan, err);
+}
+
+/* --- config ------------------------------------------------------------------------------------------------------------------------- */
+
+static int run_config(struct lg_cli *cli, struct lg_error *err)
+{
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
+	lg_cleanup(lg_rollback_plan_freep) struct lg_rollback_plan *plan = NULL;
+	struct lg_rollback_request request = { .target = lg_args_value(&cli->args, "to"),
+		.scope = &scope,
+		.exact = lg_args_has(&cli->args, "exact"),
+		.skip_invalid = lg_args_has(&cli->args, "skip-invalid") };
+	if (!request.target)
+		return lg_fail(err, LG_EUSAGE, 0, "'rollback config' wants --to TARGET: r12, @-1, good, a time or a backup file");
+	int rc = lg_cli_scope(cli, &scope, err);
+	if (rc == 0)
+		rc = lg_cli_reason(cli, NULL, &request.author.reason, err);
+	if (rc == 0 && lg_rollback_reason_check(request.author.reason, err) < 0)
+		rc = LG_EUSAGE;
+	if (rc == 0)
+		rc = lg_session_open(cli, LG_SESSION_DELIVER, err);
+	if (rc < 0)
+		return rc;
+	request.author.actor = cli->session.actor;
+	if (lg_target_is_file(request.target) && !lg_args_has(&cli->args, "actor"))
+		request.author.actor = "rollback_script"; /* what existing installations have in their histories */
+	rc = lg_rollback_plan(cli->session.config, cli->session.delivery, &request, &plan, &cli->problems, err);
+	if (rc == LG_EINVALID && lg_target_is_file(request.target) && !request.skip_invalid)
+		cli->hint = "nothing was changed; --skip-invalid takes the valid keys";
+	return rc < 0 ? rc : run_plan(cli, plan, err);
+}
+
+/* --- undo, resume --------------------------------------------------------------------------------------------------------------------- */
+
+static int is_unfinished(struct lg_cli *cli, const char *id, bool *ret_unfinished, struct lg_error *err)
+{
+	char **ids = NULL;
+	size_t count = 0;
+	int rc = lg_rollback_unfinished(cli->session.state_dir, &ids, &count, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++)
+		*ret_unfinished |= strcmp(ids[i], id) == 0;
+	lg_names_free(ids, count);
+	return 0;
+}
+
+static int recover(struct lg_cli *cli, const char *id, bool undo, struct lg_error *err)
+{
+	struct lg_rollback_outcome outcome = { .outcome = "" };
+	int rc = lg_rollback_recover(cli->session.config, cli->session.delivery, id, undo, on_progress, cli, &outcome, err);
+	if (rc == LG_EBUSY || rc == LG_ENOTFOUND)
+		return rc;
+	return tell(cli, id, &outcome, rc, err);
+}
+
+static int run_undo(struct lg_cli *cli, struct lg_error *err)
+{
+	lg_cleanup(lg_rollback_plan_freep) struct lg_rollback_plan *plan = NULL;
+	lg_cleanup(lg_buf_clear) struct lg_buf reason = LG_BUF_INIT;
+	const char *id = cli->args.words[0];
+	struct lg_author author = { 0 };
+	bool unfinished = false;
+	lg_buf_addf(&reason, "other: undo of %s", id);
+	int rc = lg_buf_check(&reason, err);
+	if (rc == 0)
+		rc = lg_cli_reason(cli, reason.data, &author.reason, err);
+	if (rc == 0 && lg_rollback_reason_check(author.reason, err) < 0)
+		rc = LG_EUSAGE;
+	if (rc == 0)
+		rc = lg_session_open(cli, LG_SESSION_DELIVER, err);
+	if (rc == 0)
+		rc = is_unfinished(cli, id, &unfinished, err);
+	if (rc < 0)
+		return rc;
+	if (unfinished) {
+		rc = ask(cli, err);
+		return rc > 0 ? recover(cli, id, true, err) : rc < 0 ? rc : cancelled(cli, err);
+	}
+	author.actor = cli->session.actor;
+	rc = lg_rollback_undo_plan(cli->session.config, cli->session.delivery, id, &author, &plan, &cli->problems, err);
+	return rc < 0 ? rc : run_plan(cli, plan, err);
+}
+
+/* One that is named, or every unfinished one in the order in which they began. */
+static int run_resume(struct lg_cli *cli, struct lg_error *err)
+{
+	char **ids = NULL;
+	size_t count = 0;
+	int rc = lg_session_open(cli, LG_SESSION_DELIVER, err);
+	if (rc == 0 && cli->args.word_count)
+		return recover(cli, cli->args.words[0], false, err);
+	if (rc == 0)
+		rc = lg_rollback_unfinished(cli->session.state_dir, &ids, &count, err);
+	if (rc < 0)
+		return rc;
+	if (count == 0) {
+		lg_output_line(&cli->output, LG_STYLE_PLAIN, "no rollback is unfinished");
+		return lg_output_document(&cli->output, json_pack("{s:s}", "outcome", "nothing"), err);
+	}
+	if (count > 1 && !lg_output_is_table(&cli->output))
+		rc = lg_fail(err, LG_EUSAGE, 0, "%zu rollbacks are unfinished: name one, the first is '%s'", count, ids[0]);
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = recover(cli, ids[i], false, err);
+	lg_names_free(ids, count);
+	return rc;
+}
+
+/* --- list, show ------------------------------------------------------------------------------------------------------------------------ */
+
+static int run_list(struct lg_cli *cli, struct lg_error *err)
+{
+	lg_cleanup(lg_json_freep) json_t *list = NULL;
+	int rc = lg_session_open(cli, LG_SESSION_READ, err);
+	if (rc == 0)
+		rc = lg_rollback_list(cli->session.state_dir, &list, err);
+	if (rc < 0)
+		return rc;
+	if (lg_output_is_table(&cli->output))
+		return lg_rollback_view_list(list, &cli->output, err);
+	lg_rollback_view_redact(list);
+	return lg_output_document(&cli->output, json_pack("{s:O}", "rollbacks", list), err);
+}
+
+static int run_show(struct lg_cli *cli, struct lg_error *err)
+{
+	lg_cleanup(lg_json_freep) json_t *record = NULL;
+	int rc = lg_session_open(cli, LG_SESSION_READ, err);
+	if (rc == 0)
+		rc = lg_rollback_show(cli->session.state_dir, cli->args.words[0], &record, err);
+	if (rc < 0)
+		return rc;
+	lg_rollback_view_redact(record);
+	if (lg_output_is_table(&cli->output))
+		return lg_rollback_view_record(record, &cli->output, err);
+	return lg_output_document(&cli->output, json_incref(record), err);
+}
+
+/* --- the table ---------------------------------------------------------------------------------------------------------------------------- */
+
+static const struct lg_option config_options[] = {
+	{ "to", 0, "TARGET", "r12, @-1, good, a time, or a backup file", false },
+	{ "prefix", 0, "PREFIX/", "only these keys and their declarations", true },
+	{ "key", 0, "KEY", "only this key and its declaration", true },
+	{ "except", 0, "KEY|PREFIX/", "but not these", true },
+	{ "reason", 0, "'CODE: TEXT'", "why; CODE is performance, user-report, security, corruption, compliance or other",
+		false },
+	{ "dry-run", 0, NULL, "show the plan and every key before and after, change nothing", false },
+	{ "yes", 'y', NULL, "do not ask", false },
+	{ "exact", 0, NULL, "backup file: remove the keys of the scope that it lacks", false },
+	{ "skip-invalid", 0, NULL, "backup file: leave out what is invalid instead of refusing all", false },
+	{ 0 },
+};
+static const struct lg_option undo_options[] = {
+	{ "reason", 0, "'CODE: TEXT'", "why; default 'other: undo of ID'", false },
+	{ "dry-run", 0, NULL, "show the plan and every key before and after, change nothing", false },
+	{ "yes", 'y', NULL, "do not ask", false },
+	{ 0 },
+};
+static const struct lg_example config_examples[] = {
+	{ "rollback config --to @-1 --prefix web/ --reason 'performance: slow since 14:00' --dry-run",
+		"what would going one step back change?" },
+	{ "rollback config --to good --reason 'user-report: login fails' --yes", "to the newest known good, without asking" },
+	{ "rollback config --to backup.json --reason 'corruption: bad import' --exact", "to a backup file, and nothing else" },
+	{ 0 },
+};
+static const struct lg_example list_examples[] = { { "rollback list", "newest first" }, { 0 } };
+static const struct lg_example show_examples[] = {
+	{ "rollback show 20261122-140305-1a2b3c", "its plan, each step, and the validation" },
+	{ 0 },
+};
+static const struct lg_example undo_examples[] = {
+	{ "rollback undo 20261122-140305-1a2b3c --yes", "back to what the rollback left" },
+	{ 0 },
+};
+static const struct lg_example resume_examples[] = { { "rollback resume", "finish what a crash interrupted" }, { 0 } };
+
+const struct lg_command lg_commands_rollback[] = {
+	{ .name = "rollback config",
+		.usage = "--to TARGET [--prefix PREFIX/]… [--key KEY]… [--except SELECTOR]… --reason 'CODE: TEXT' [--dry-run] "
+			 "[--yes] [--exact] [--skip-invalid]",
+		.summary = "Goes back to an earlier state, and proves it",
+		.description =
+			"Shows what will change (each key before and after, the services that are told, the plan's hash), asks once, "
+			"appends one small record, delivers to the services and validates. If validation fails the rollback takes "
+			"itself back. Afterwards the scope is held: changes to it are refused until 'lastgood release'.\n\nNothing is "
+			"lost by going back: a rollback is a revision like any other, and 'lastgood rollback undo ID' takes it "
+			"back.\n\nWithout a terminal, --yes is needed. Anything but 'yes' as the answer cancels, with status 0 and "
+			"nothing touched.",
+		.options = config_options,
+		.examples = config_examples,
+		.statuses = LG_STATUS_CHANGE | LG_STATUS(LG_EFAILED),
+		.run = run_config },
+	{ .name = "rollback list",
+		.usage = "",
+		.summary = "Lists rollbacks and how they ended",
+		.description = "Lists rollbacks, newest first, with how each ended.",
+		.examples = list_examples,
+		.statuses = LG_STATUS_STORE,
+		.run = run_list },
+	{ .name = "rollback show",
+		.usage = "ID",
+		.summary = "Shows one rollback: plan, steps, validation",
+		.description = "Shows one rollback: its plan, its journal step by step, and the validation report.",
+		.examples = show_examples,
+		.words_min = 1,
+		.words_max = 1,
+		.statuses = LG_STATUS_STORE | LG_STATUS(LG_EINVALID),
+		.run = run_show },
+	{ .name = "rollback undo",
+		.usage = "ID [--reason 'CODE: TEXT'] [--dry-run] [--yes]",
+		.summary = "Takes a rollback back",
+		.description = "Goes back to what the rollback left, through the same plan, steps and validation. One that a crash "
+			       "interrupted is reversed instead.",
+		.options = undo_options,
+		.examples = undo_examples,
+		.words_min = 1,
+		.words_max = 1,
+		.statuses = LG_STATUS_CHANGE | LG_STATUS(LG_EFAILED),
+		.run = run_undo },
+	{ .name = "rollback resume",
+		.usage = "[ID]",
+		.summary = "Finishes an interrupted rollback",
+		.description = "Finishes a rollback that a crash interrupted, from its journal and what is found on disk; without "
+			       "ID, every one.",
+		.examples = resume_examples,
+		.words_max = 1,
+		.statuses = LG_STATUS_CHANGE | LG_STATUS(LG_EFAILED),
+		.run = run_resume },
+	{ 0 },
+};

@@ -1,0 +1,253 @@
+#include "cli/rollback_view.h"
+
+#include "base/cleanup.h"
+#include "cli/report.h"
+#include "cli/show.h"
+#include "model/value.h"
+
+#include <string.h>
+
+void lg_rollback_view_redact(json_t *json)
+{
+	const char *name;
+	json_t *member;
+	size_t i;
+	json_object_foreach (json, name, member) {
+		if (json_is_object(member) && json_object_size(member) == 1 && json_object_get(member, "@secret"))
+			json_object_set_new(json, name, json_string(LG_SECRET_REDACTED));
+		else
+			lg_rollback_view_redact(member);
+	}
+	json_array_foreach (json, i, member)
+		lg_rollback_view_redact(member);
+}
+
+static const char *text_of(const json_t *json, const char *name)
+{
+	const char *text = json_string_value(json_object_get(json, name));
+	return text ? text : "";
+}
+
+static unsigned long long number_of(const json_t *json, const char *name)
+{
+	return (unsigned long long)json_integer_value(json_object_get(json, name));
+}
+
+static void add_scope(const json_t *plan, struct lg_buf *buf)
+{
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
+	const json_t *json = json_object_get(plan, "scope");
+	if (json && lg_scope_from_json(json, &scope, NULL) == 0)
+		lg_scope_describe(&scope, buf);
+}
+
+/* --- the plan -------------------------------------------------------------------------------------------------------------------- */
+
+struct radius {
+	struct lg_show_diff diff;
+	struct lg_delivery *delivery;
+	bool *concerned; /* by adapter */
+};
+
+static int visit_change(void *arg, const struct lg_entry *before, const struct lg_entry *after)
+{
+	struct radius *radius = arg;
+	const char *key = before ? before->key : after->key;
+	for (size_t i = 0; i < lg_delivery_count(radius->delivery); i++)
+		if (lg_starts_with(key, lg_adapter_prefix(lg_delivery_adapter(radius->delivery, i))))
+			radius->concerned[i] = true;
+	return lg_show_diff_visit(&radius->diff, before, after);
+}
+
+static const char *notify_words(enum lg_notify notify)
+{
+	switch (notify) {
+	case LG_NOTIFY_NONE:
+		return "is not told";
+	case LG_NOTIFY_RELOAD:
+		return "will be reloaded";
+	case LG_NOTIFY_RESTART:
+		return "will be restarted";
+	}
+	return "";
+}
+
+static json_t *view_services(struct lg_cli *cli, const struct radius *radius)
+{
+	static const char *const names[] = { "none", "reload", "restart" };
+	json_t *list = json_array();
+	for (size_t i = 0; i < lg_delivery_count(radius->delivery); i++) {
+		const struct lg_adapter *adapter = lg_delivery_adapter(radius->delivery, i);
+		const struct lg_service_spec *service =
+			lg_topology_service(cli->session.topology, lg_adapter_name(adapter));
+		if (!radius->concerned[i] || !lg_adapter_attached(adapter) || !service)
+			continue;
+		lg_output_line(&cli->output, LG_STYLE_WARN, "service %s: '%s' will be written, the service %s", service->name,
+			lg_adapter_path(adapter), notify_words(service->adapter.notify));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "service", service->name, "file",
+						    lg_adapter_path(adapter), "notify", names[service->adapter.notify]));
+	}
+	return list;
+}
+
+static void view_head(struct lg_cli *cli, const struct lg_rollback_plan *plan)
+{
+	const json_t *json = lg_rollback_plan_json(plan);
+	lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
+	size_t changes = lg_rollback_plan_changes(plan);
+	add_scope(json, &scope);
+	lg_output_line(&cli->output, LG_STYLE_BOLD, "rollback %s: %s, %zu %s", lg_rollback_plan_id(plan), lg_buf_str(&scope),
+		changes, changes == 1 ? "key changes" : "keys change");
+	if (*text_of(json, "why"))
+		lg_output_line(&cli->output, LG_STYLE_PLAIN, "target: %s", text_of(json, "why"));
+}
+
+int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *plan, bool all, json_t **ret_document,
+	struct lg_error *err)
+{
+	struct radius radius = { .delivery = cli->session.delivery };
+	lg_autofree bool *concerned = calloc(lg_delivery_count(radius.delivery) + 1, sizeof *concerned);
+	if (!concerned)
+		return lg_fail_nomem(err);
+	radius.concerned = concerned;
+	lg_show_diff_init(&radius.diff, &cli->output, all ? 0 : lg_show_diff_limit(&cli->output));
+	int rc = lg_rollback_plan_diff(plan, visit_change, &radius);
+	view_head(cli, plan);
+	rc = rc < 0 ? lg_fail_nomem(err) : lg_show_diff_print(&radius.diff, &cli->output, err);
+	json_t *services = view_services(cli, &radius);
+	lg_output_line(&cli->output, LG_STYLE_DIM, "plan %s", lg_rollback_plan_hash(plan));
+	json_t *json = json_deep_copy(lg_rollback_plan_json(plan));
+	lg_rollback_view_redact(json);
+	json_t *document = json_pack("{s:o, s:s, s:I, s:o, s:o}", "plan", json, "hash", lg_rollback_plan_hash(plan), "count",
+		(json_int_t)lg_rollback_plan_changes(plan), "services", services, "changes",
+		radius.diff.table ? json_array() : lg_show_diff_json(&radius.diff));
+	lg_show_diff_clear(&radius.diff);
+	if (rc == 0 && !document)
+		rc = lg_fail_nomem(err);
+	if (rc < 0)
+		json_decref(document);
+	else
+		*ret_document = document;
+	return rc;
+}
+
+/* --- the outcome ------------------------------------------------------------------------------------------------------------------- */
+
+static void say_success(struct lg_cli *cli, const struct lg_rollback_outcome *outcome)
+{
+	struct lg_output *output = &cli->output;
+	lg_output_line(output, LG_STYLE_GOOD, "rollback %s is %s: the state is r%llu", outcome->id, outcome->outcome,
+		(unsigned long long)outcome->revision);
+	if (outcome->hold)
+		lg_output_line(output, LG_STYLE_WARN,
+			"held by h%llu: changes to this scope are refused until 'lastgood release h%llu --reason TEXT'",
+			(unsigned long long)outcome->hold, (unsigned long long)outcome->hold);
+	lg_output_line(output, LG_STYLE_PLAIN, "to take it back: lastgood rollback undo %s", outcome->id);
+	lg_output_line(output, LG_STYLE_PLAIN, "to look further: lastgood rollback show %s", outcome->id);
+}
+
+/* Every key of a backup file, and what became of it. */
+static void view_keys(struct lg_cli *cli, const json_t *plan, json_t *result)
+{
+	json_t *keys = json_object_get(plan, "keys");
+	size_t i, restored = 0;
+	json_t *key;
+	if (!json_is_array(keys))
+		return;
+	json_array_foreach (keys, i, key) {
+		lg_output_line(&cli->output, LG_STYLE_PLAIN, "  %s: %s", text_of(key, "key"), text_of(key, "outcome"));
+		restored += strcmp(text_of(key, "outcome"), "restored") == 0;
+	}
+	lg_output_line(&cli->output, LG_STYLE_PLAIN, "%zu of %zu keys restored", restored, json_array_size(keys));
+	json_object_set(result, "keys", keys);
+}
+
+void lg_rollback_view_outcome(struct lg_cli *cli, const char *id, const struct lg_rollback_outcome *outcome, json_t *record,
+	json_t *result)
+{
+	json_t *report = json_object_get(record, "report");
+	json_object_set_new(result, "rollback", json_string(id));
+	json_object_set_new(result, "outcome", json_string(outcome ? outcome->outcome : text_of(record, "state")));
+	view_keys(cli, json_object_get(record, "plan"), result);
+	if (json_is_object(report)) {
+		lg_report_print(report, &cli->output, NULL);
+		json_object_set(result, "validation", report);
+	}
+	if (!outcome)
+		return;
+	say_success(cli, outcome);
+	json_object_set_new(result, "revision", json_integer((json_int_t)outcome->revision));
+	if (outcome->hold)
+		json_object_set_new(result, "hold", json_sprintf("h%llu", (unsigned long long)outcome->hold));
+	json_object_set_new(result, "undo", json_sprintf("lastgood rollback undo %s", outcome->id));
+}
+
+/* --- past rollbacks ------------------------------------------------------------------------------------------------------------------ */
+
+static enum lg_style state_style(const char *state)
+{
+	if (strcmp(state, "done") == 0)
+		return LG_STYLE_GOOD;
+	return strcmp(state, "undone") == 0 ? LG_STYLE_WARN : LG_STYLE_BAD;
+}
+
+int lg_rollback_view_list(const json_t *list, struct lg_output *output, struct lg_error *err)
+{
+	static const char *const headings[] = { "ROLLBACK", "STATE", "SCOPE", "TARGET", "ACTOR", "REASON" };
+	lg_cleanup(lg_table_clear) struct lg_table rows;
+	size_t i;
+	json_t *plan;
+	lg_table_init(&rows, 6, headings);
+	json_array_foreach (list, i, plan) {
+		lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
+		add_scope(plan, &scope);
+		lg_table_add(&rows, LG_STYLE_NAME, text_of(plan, "id"));
+		lg_table_add(&rows, state_style(text_of(plan, "state")), text_of(plan, "state"));
+		lg_table_add(&rows, LG_STYLE_PLAIN, lg_buf_str(&scope));
+		lg_table_add(&rows, LG_STYLE_PLAIN, text_of(plan, "target"));
+		lg_table_add(&rows, LG_STYLE_PLAIN, text_of(plan, "actor"));
+		lg_table_add(&rows, LG_STYLE_DIM, text_of(plan, "reason"));
+	}
+	if (i == 0) {
+		lg_output_line(output, LG_STYLE_PLAIN, "there was no rollback yet");
+		return 0;
+	}
+	return lg_table_print(&rows, output, err);
+}
+
+static int view_journal(const json_t *journal, struct lg_output *output, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf line = LG_BUF_INIT;
+	size_t i;
+	json_t *item;
+	json_array_foreach (journal, i, item) {
+		lg_buf_reset(&line);
+		if (json_is_string(item))
+			lg_buf_adds(&line, json_string_value(item));
+		else if (lg_json_canonical(item, &line, err) < 0)
+			return LG_EINTERNAL;
+		lg_output_line(output, LG_STYLE_DIM, "  %s", lg_buf_str(&line));
+	}
+	return 0;
+}
+
+int lg_rollback_view_record(const json_t *record, struct lg_output *output, struct lg_error *err)
+{
+	const json_t *plan = json_object_get(record, "plan");
+	lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
+	const char *state = text_of(record, "state");
+	add_scope(plan, &scope);
+	lg_output_line(output, state_style(state), "rollback %s: %s", text_of(plan, "id"), state);
+	lg_output_line(output, LG_STYLE_PLAIN, "scope   %s", lg_buf_str(&scope));
+	lg_output_line(output, LG_STYLE_PLAIN, "target  %s: from r%llu to r%llu", text_of(plan, "target"),
+		number_of(plan, "from"), number_of(plan, "to"));
+	lg_output_line(output, LG_STYLE_PLAIN, "actor   %s", text_of(plan, "actor"));
+	lg_output_line(output, LG_STYLE_PLAIN, "reason  %s", text_of(plan, "reason"));
+	lg_output_line(output, LG_STYLE_PLAIN, "journal");
+	int rc = view_journal(json_object_get(record, "journal"), output, err);
+	if (rc == 0)
+		rc = lg_report_print(json_object_get(record, "report"), output, err);
+	if (rc == 0)
+		lg_output_line(output, LG_STYLE_PLAIN, "'lastgood rollback undo %s' takes it back", text_of(plan, "id"));
+	return rc;
+}
