@@ -34,8 +34,10 @@ static void tell_delivered(void *arg, const struct lg_delivered *delivered)
 		json_object_set_new(item, "code", json_string(lg_code_name(delivered->code)));
 		json_object_set_new(item, "error", lg_show_text_json(delivered->error.message));
 		lg_output_warn(&state->cli->output,
-			"adapter '%s' is not delivered, the change stays as r%llu: %s; mend the cause and repeat the "
-			"command, or go back with \"lastgood rollback config --to @-1 --reason 'other: not delivered'\"",
+			"adapter '%s' is not delivered, the change stays as r%llu: %s; mend the cause and "
+			"repeat the "
+			"command, or go back with \"lastgood rollback config --to @-1 --reason 'other: not "
+			"delivered'\"",
 			delivered->adapter, (unsigned long long)state->revision, delivered->error.message);
 	} else if (delivered->result.changed) {
 		lg_output_line(&state->cli->output, LG_STYLE_GOOD, "delivered to '%s'%s", delivered->adapter,
@@ -57,7 +59,8 @@ int lg_change_deliver(struct lg_cli *cli, uint64_t revision, json_t **ret_list, 
 		return lg_fail_nomem(err);
 	if (rc < 0) {
 		if (json_array_size(list) == 0) /* it failed before any adapter was tried */
-			lg_output_warn(&cli->output, "adapters are not delivered, the change stays as r%llu: %s",
+			lg_output_warn(&cli->output,
+				"adapters are not delivered, the change stays as r%llu: %s",
 				(unsigned long long)revision, why.message);
 		cli->status = rc;
 	}
@@ -77,8 +80,10 @@ static int collect(const struct lg_changeset *set, const struct lg_tree *former,
 		size_t len = strlen(set->items[i].key);
 		bool had = lg_tree_get(former, set->items[i].key, len, &before);
 		bool has = lg_tree_get(next, set->items[i].key, len, &after);
-		if (had == has && (!had || (before.value_len == after.value_len &&
-						  memcmp(before.value, after.value, after.value_len) == 0)))
+		if (had == has &&
+			(!had ||
+				(before.value_len == after.value_len &&
+					memcmp(before.value, after.value, after.value_len) == 0)))
 			continue;
 		int rc = lg_show_diff_visit(diff, had ? &before : NULL, has ? &after : NULL);
 		if (rc < 0)
@@ -87,14 +92,14 @@ static int collect(const struct lg_changeset *set, const struct lg_tree *former,
 	return 0;
 }
 
-static void tell(struct lg_cli *cli, const struct lg_change_request *request, const struct lg_committed *committed,
-	bool repeated)
+static void tell(struct lg_cli *cli, const struct lg_change_request *request,
+	const struct lg_committed *committed, bool repeated)
 {
 	struct lg_output *output = &cli->output;
 	unsigned long long revision = committed->revision;
 	if (request->dry_run)
-		lg_output_line(output, LG_STYLE_BOLD, "dry run: %zu %s would be changed, nothing was", committed->changed,
-			committed->changed == 1 ? "key" : "keys");
+		lg_output_line(output, LG_STYLE_BOLD, "dry run: %zu %s would be changed, nothing was",
+			committed->changed, committed->changed == 1 ? "key" : "keys");
 	else if (repeated)
 		lg_output_line(output, LG_STYLE_PLAIN, "nothing differs: the state stays as r%llu", revision);
 	else
@@ -110,40 +115,60 @@ static void tell_skipped(struct lg_cli *cli)
 		lg_output_warn(&cli->output, "left out: %s: %s", cli->problems.items[i].subject,
 			cli->problems.items[i].message);
 	if (cli->problems.total > cli->problems.count)
-		lg_output_warn(&cli->output, "and %zu more were left out", cli->problems.total - cli->problems.count);
+		lg_output_warn(
+			&cli->output, "and %zu more were left out", cli->problems.total - cli->problems.count);
 }
 
 static json_t *skipped_json(const struct lg_problems *problems)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < problems->count; i++)
-		json_array_append_new(list, json_pack("{s:o, s:o}", "subject",
-						    lg_show_text_json(problems->items[i].subject), "message",
-						    lg_show_text_json(problems->items[i].message)));
+		json_array_append_new(list,
+			json_pack("{s:o, s:o}", "subject", lg_show_text_json(problems->items[i].subject),
+				"message", lg_show_text_json(problems->items[i].message)));
 	return list;
 }
 
-static int document(struct lg_cli *cli, const struct lg_change_request *request, const struct lg_committed *committed,
-	struct lg_show_diff *diff, json_t *deliveries, struct lg_error *err)
+static int document(struct lg_cli *cli, const struct lg_change_request *request,
+	const struct lg_committed *committed, struct lg_show_diff *diff, json_t *deliveries,
+	struct lg_error *err)
 {
 	return lg_output_document(&cli->output,
-		json_pack("{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:O}", "revision", (json_int_t)committed->revision, "changed",
-			(json_int_t)committed->changed, "skipped", (json_int_t)committed->skipped, "dry_run",
-			(int)request->dry_run, "root", lg_show_hash_json(committed->root), "changes",
-			lg_show_diff_json(diff), "problems", skipped_json(&cli->problems), "deliveries", deliveries),
+		json_pack("{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:O}", "revision",
+			(json_int_t)committed->revision, "changed", (json_int_t)committed->changed, "skipped",
+			(json_int_t)committed->skipped, "dry_run", (int)request->dry_run, "root",
+			lg_show_hash_json(committed->root), "changes", lg_show_diff_json(diff), "problems",
+			skipped_json(&cli->problems), "deliveries", deliveries),
 		err);
 }
 
-static int commit(struct lg_cli *cli, const struct lg_change_request *request, struct lg_committed *ret_committed,
-	struct lg_error *err)
+static int commit(struct lg_cli *cli, const struct lg_change_request *request,
+	struct lg_committed *ret_committed, struct lg_error *err)
 {
 	struct lg_commit change = { .changes = request->changes,
 		.author = { .actor = cli->session.actor, .reason = request->reason },
 		.has_expect_root = request->has_expect_root,
 		.skip_invalid = request->skip_invalid,
 		.dry_run = request->dry_run };
+	/* a list of its own: a commit that is tried again begins its list anew, and cli->problems may hold others */
+	lg_cleanup(lg_problems_clear) struct lg_problems found = LG_PROBLEMS_INIT;
 	memcpy(change.expect_root, request->expect_root, LG_HASH_SIZE);
-	return lg_config_commit(cli->session.config, &change, ret_committed, &cli->problems, err);
+	int rc = lg_config_commit(cli->session.config, &change, ret_committed, &found, err);
+	for (size_t i = 0; i < found.count; i++)
+		lg_problems_add(&cli->problems, found.items[i].subject, "%s", found.items[i].message);
+	return rc;
+}
+
+int lg_change_refuse(
+	struct lg_cli *cli, const struct lg_change_request *request, const char *what, struct lg_error *err)
+{
+	lg_cleanup(lg_committed_clear) struct lg_committed committed = { 0 };
+	struct lg_change_request trial = *request;
+	struct lg_error ignored = LG_ERROR_INIT;
+	trial.dry_run = true;
+	trial.skip_invalid = false;
+	commit(cli, &trial, &committed, &ignored);
+	return lg_problems_fail(&cli->problems, err, what);
 }
 
 int lg_change_run(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err)

@@ -13,16 +13,21 @@
 struct lg_change_request {
 	struct lg_changeset *changes;
 	const char *reason;
-	const char *what;  /* for the first line: "set", "imported" */
+	const char *what; /* for the first line: "set", "imported" */
 	bool skip_invalid;
 	bool dry_run;
 	bool has_expect_root;
 	uint8_t expect_root[LG_HASH_SIZE];
-	bool count_only;   /* tell how many keys, not each (unless there are few) */
+	bool count_only; /* tell how many keys, not each (unless there are few) */
 };
 
 /* cli->session is open for delivery. */
 int lg_change_run(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err);
+
+/* For a change some of whose words or entries could not be read (cli->problems): asks the store what it thinks of the
+ * others, so that everything wrong is listed in one go, and fails. */
+int lg_change_refuse(
+	struct lg_cli *cli, const struct lg_change_request *request, const char *what, struct lg_error *err);
 
 /* Brings every adapter in step. ret_list: [{"adapter","outcome","error"?}], may be NULL. Warns about failures and leaves
  * the first code in cli->status. */

@@ -39,13 +39,14 @@ static int find_in_group(struct lg_cli *cli, int argc, char **argv, int *at, str
 	char name[64];
 	const char *group = argv[*at];
 	int next = 0;
-	int rc = lg_args_parse(&cli->args, argc - *at, argv + *at, NULL, lg_global_options, LG_ARGS_TO_FIRST_WORD,
-		&next, err);
+	int rc = lg_args_parse(
+		&cli->args, argc - *at, argv + *at, NULL, lg_global_options, LG_ARGS_TO_FIRST_WORD, &next, err);
 	if (rc < 0)
 		return rc;
 	if (*at + next >= argc) {
 		if (!lg_args_has(&cli->args, "help"))
-			return lg_fail(err, LG_EUSAGE, 0, "'%s' wants a command: see 'lastgood %s --help'", group, group);
+			return lg_fail(err, LG_EUSAGE, 0, "'%s' wants a command: see 'lastgood %s --help'",
+				group, group);
 		lg_help_group(&cli->output, group);
 		return 0;
 	}
@@ -53,8 +54,8 @@ static int find_in_group(struct lg_cli *cli, int argc, char **argv, int *at, str
 	snprintf(name, sizeof name, "%s %s", group, argv[*at]);
 	cli->command = lg_command_find(name);
 	if (!cli->command)
-		return lg_fail(err, LG_EUSAGE, 0, "there is no command '%s %s': see 'lastgood %s --help'", group,
-			argv[*at], group);
+		return lg_fail(err, LG_EUSAGE, 0, "there is no command '%s %s': see 'lastgood %s --help'",
+			group, argv[*at], group);
 	return 0;
 }
 
@@ -62,7 +63,8 @@ static int find_in_group(struct lg_cli *cli, int argc, char **argv, int *at, str
 static int find_command(struct lg_cli *cli, int argc, char **argv, int *ret_at, struct lg_error *err)
 {
 	int at = 0;
-	int rc = lg_args_parse(&cli->args, argc, argv, NULL, lg_global_options, LG_ARGS_TO_FIRST_WORD, &at, err);
+	int rc =
+		lg_args_parse(&cli->args, argc, argv, NULL, lg_global_options, LG_ARGS_TO_FIRST_WORD, &at, err);
 	if (rc < 0)
 		return rc;
 	if (lg_args_has(&cli->args, "version")) {
@@ -78,11 +80,14 @@ static int find_command(struct lg_cli *cli, int argc, char **argv, int *ret_at, 
 	}
 	if (lg_command_is_group(argv[at]))
 		rc = find_in_group(cli, argc, argv, &at, err);
-	else if (!(cli->command = lg_command_find(help && strcmp(argv[at], "exit-codes") == 0 ? "help" : argv[at])))
-		rc = lg_fail(err, LG_EUSAGE, 0, "there is no command '%s': 'lastgood --help' lists them", argv[at]);
+	else if (!(cli->command = lg_command_find(
+			   help && strcmp(argv[at], "exit-codes") == 0 ? "help" : argv[at])))
+		rc = lg_fail(
+			err, LG_EUSAGE, 0, "there is no command '%s': 'lastgood --help' lists them", argv[at]);
 	/* `lastgood --help exit-codes`: the topic is a word of `help`, whose place argv[at - 1] takes */
-	*ret_at = cli->command && strcmp(cli->command->name, "help") == 0 && strcmp(argv[at], "help") != 0 ? at - 1
-													      : at;
+	*ret_at = cli->command && strcmp(cli->command->name, "help") == 0 && strcmp(argv[at], "help") != 0
+		? at - 1
+		: at;
 	return rc;
 }
 
@@ -91,7 +96,8 @@ static int check_words(const struct lg_cli *cli, struct lg_error *err)
 	const struct lg_command *command = cli->command;
 	size_t count = cli->args.word_count;
 	if (count < command->words_min)
-		return lg_fail(err, LG_EUSAGE, 0, "something is missing: lastgood %s %s", command->name, command->usage);
+		return lg_fail(err, LG_EUSAGE, 0, "something is missing: lastgood %s %s", command->name,
+			command->usage);
 	if (count > command->words_max)
 		return lg_fail(err, LG_EUSAGE, 0, "'%s' is one word too many: lastgood %s %s",
 			cli->args.words[command->words_max], command->name, command->usage);
@@ -108,8 +114,8 @@ static int run(struct lg_cli *cli, int argc, char **argv, struct lg_error *err)
 	}
 	if (!cli->command)
 		return 0;
-	rc = lg_args_parse(&cli->args, argc - at, argv + at, cli->command->options, lg_global_options, LG_ARGS_ALL, NULL,
-		err);
+	rc = lg_args_parse(&cli->args, argc - at, argv + at, cli->command->options, lg_global_options,
+		LG_ARGS_ALL, NULL, err);
 	int globals = apply_globals(cli, rc < 0 ? NULL : err);
 	if (rc < 0 || globals < 0)
 		return rc < 0 ? rc : globals;
@@ -124,8 +130,9 @@ static int run(struct lg_cli *cli, int argc, char **argv, struct lg_error *err)
 static void tell_error(struct lg_cli *cli, int code, const struct lg_error *error)
 {
 	char help[96];
-	const char *hint = cli->hint ? cli->hint : hints[-code];
-	if (code == LG_EUSAGE && cli->command && !cli->hint) {
+	bool said = strstr(error->message, "lastgood ") != NULL; /* the message names the next command itself */
+	const char *hint = cli->hint ? cli->hint : said ? NULL : hints[-code];
+	if (code == LG_EUSAGE && cli->command && !cli->hint && !said) {
 		snprintf(help, sizeof help, "see 'lastgood %s --help'", cli->command->name);
 		hint = help;
 	}

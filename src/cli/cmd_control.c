@@ -7,15 +7,16 @@
 
 #include <string.h>
 
-static int append(struct lg_cli *cli, enum lg_kind kind, const struct lg_buf *bodies, size_t count, const char *reason,
-	uint64_t *ret_seq, struct lg_error *err)
+static int append(struct lg_cli *cli, enum lg_kind kind, const struct lg_buf *bodies, size_t count,
+	const char *reason, uint64_t *ret_seq, struct lg_error *err)
 {
 	struct lg_author author = { .actor = cli->session.actor, .reason = reason };
 	lg_autofree struct lg_control *controls = calloc(count, sizeof *controls);
 	if (!controls)
 		return lg_fail_nomem(err);
 	for (size_t i = 0; i < count; i++)
-		controls[i] = (struct lg_control){ .kind = kind, .body = bodies[i].data, .body_len = bodies[i].len };
+		controls[i] =
+			(struct lg_control){ .kind = kind, .body = bodies[i].data, .body_len = bodies[i].len };
 	return lg_config_control(cli->session.config, &author, controls, count, ret_seq, err);
 }
 
@@ -45,10 +46,11 @@ static int list_marks(struct lg_cli *cli, struct lg_error *err)
 		const struct lg_mark *mark = &controls->marks[i];
 		char time[LG_TIME_SIZE];
 		json_array_append_new(list,
-			json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "revision", (json_int_t)mark->revision, "mark",
-				mark->good ? "good" : "bad", "scope", scope_json(&mark->scope), "scope_hash",
-				lg_show_hash_json(mark->scope_hash), "time", lg_show_time_json(mark->time_us), "actor",
-				lg_show_text_json(mark->actor), "reason", lg_show_text_json(mark->reason)));
+			json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "revision", (json_int_t)mark->revision,
+				"mark", mark->good ? "good" : "bad", "scope", scope_json(&mark->scope),
+				"scope_hash", lg_show_hash_json(mark->scope_hash), "time",
+				lg_show_time_json(mark->time_us), "actor", lg_show_text_json(mark->actor),
+				"reason", lg_show_text_json(mark->reason)));
 		lg_table_addf(&rows, LG_STYLE_NAME, "r%llu", (unsigned long long)mark->revision);
 		lg_table_add(&rows, mark->good ? LG_STYLE_GOOD : LG_STYLE_BAD, mark->good ? "good" : "bad");
 		add_scope_cell(&rows, &mark->scope);
@@ -82,15 +84,15 @@ static int mark_revision(struct lg_cli *cli, const char *mark, const char *targe
 	if (rc < 0)
 		return rc;
 	lg_scope_describe(scope, &what);
-	lg_output_line(&cli->output, LG_STYLE_BOLD, "r%llu is marked %s for %s", (unsigned long long)revision, mark,
-		lg_buf_str(&what));
+	lg_output_line(&cli->output, LG_STYLE_BOLD, "r%llu is marked %s for %s", (unsigned long long)revision,
+		mark, lg_buf_str(&what));
 	if (strcmp(mark, "bad") == 0)
 		lg_output_note(&cli->output,
 			"lastgood: no rollback picks this content any more; to leave it: "
 			"\"lastgood rollback config --to good --reason 'CODE: text'\"");
 	return lg_output_document(&cli->output,
-		json_pack("{s:I, s:I, s:s, s:o, s:o}", "seq", (json_int_t)seq, "revision", (json_int_t)revision, "mark", mark,
-			"scope", scope_json(scope), "scope_hash", lg_show_hash_json(hash)),
+		json_pack("{s:I, s:I, s:s, s:o, s:o}", "seq", (json_int_t)seq, "revision", (json_int_t)revision,
+			"mark", mark, "scope", scope_json(scope), "scope_hash", lg_show_hash_json(hash)),
 		err);
 }
 
@@ -128,10 +130,11 @@ static int list_holds(struct lg_cli *cli, struct lg_error *err)
 		const struct lg_hold *hold = &controls->holds[i];
 		char time[LG_TIME_SIZE];
 		json_array_append_new(list,
-			json_pack("{s:o, s:o, s:o, s:o, s:o, s:s?}", "hold", json_sprintf("h%llu", (unsigned long long)hold->seq),
-				"scope", scope_json(&hold->scope), "time", lg_show_time_json(hold->time_us), "actor",
-				lg_show_text_json(hold->actor), "reason", lg_show_text_json(hold->reason), "rollback",
-				hold->rollback));
+			json_pack("{s:o, s:o, s:o, s:o, s:o, s:s?}", "hold",
+				json_sprintf("h%llu", (unsigned long long)hold->seq), "scope",
+				scope_json(&hold->scope), "time", lg_show_time_json(hold->time_us), "actor",
+				lg_show_text_json(hold->actor), "reason", lg_show_text_json(hold->reason),
+				"rollback", hold->rollback));
 		lg_table_addf(&rows, LG_STYLE_NAME, "h%llu", (unsigned long long)hold->seq);
 		add_scope_cell(&rows, &hold->scope);
 		lg_table_add(&rows, LG_STYLE_DIM, lg_show_time(hold->time_us, time));
@@ -184,10 +187,12 @@ static int run_hold(struct lg_cli *cli, struct lg_error *err)
 	if (rc < 0)
 		return rc;
 	lg_scope_describe(&scope, &what);
-	lg_output_line(&cli->output, LG_STYLE_BOLD, "h%llu: %s is held; 'lastgood release h%llu --reason TEXT' ends it",
-		(unsigned long long)seq, lg_buf_str(&what), (unsigned long long)seq);
+	lg_output_line(&cli->output, LG_STYLE_BOLD,
+		"h%llu: %s is held; 'lastgood release h%llu --reason TEXT' ends it", (unsigned long long)seq,
+		lg_buf_str(&what), (unsigned long long)seq);
 	return lg_output_document(&cli->output,
-		json_pack("{s:o, s:o}", "hold", json_sprintf("h%llu", (unsigned long long)seq), "scope", scope_json(&scope)),
+		json_pack("{s:o, s:o}", "hold", json_sprintf("h%llu", (unsigned long long)seq), "scope",
+			scope_json(&scope)),
 		err);
 }
 
@@ -211,7 +216,8 @@ static int hold_number(struct lg_cli *cli, const char *word, uint64_t *ret_seq, 
 		names.len ? "in force: " : "nothing is held", lg_buf_str(&names));
 }
 
-static int release(struct lg_cli *cli, const uint64_t *seqs, size_t count, const char *reason, struct lg_error *err)
+static int release(
+	struct lg_cli *cli, const uint64_t *seqs, size_t count, const char *reason, struct lg_error *err)
 {
 	struct lg_buf *bodies = calloc(count, sizeof *bodies);
 	json_t *list = json_array();
@@ -239,7 +245,8 @@ static int run_release(struct lg_cli *cli, struct lg_error *err)
 	size_t words = cli->args.word_count;
 	const char *reason = NULL;
 	if (all == (words > 0))
-		return lg_fail(err, LG_EUSAGE, 0, "release either the holds named or --all: 'lastgood hold' lists them");
+		return lg_fail(err, LG_EUSAGE, 0,
+			"release either the holds named or --all: 'lastgood hold' lists them");
 	int rc = lg_cli_reason(cli, NULL, &reason, err);
 	if (rc == 0)
 		rc = lg_session_open(cli, LG_SESSION_WRITE, err);
@@ -299,9 +306,10 @@ const struct lg_command lg_commands_control[] = {
 	{ .name = "mark",
 		.usage = "[good|bad|none TARGET [--prefix PREFIX/]… [--key KEY]… [--reason TEXT]]",
 		.summary = "Marks a revision known good or bad, or lists marks",
-		.description =
-			"A revision that is known good is what a rollback to 'good' looks for; the content of a bad one is never picked "
-			"again, also when it is imported anew. 'none' takes a mark back. Without a word: lists the marks in force.",
+		.description = "A revision that is known good is what a rollback to 'good' looks for; the "
+			       "content of a bad one is never picked "
+			       "again, also when it is imported anew. 'none' takes a mark back. Without a "
+			       "word: lists the marks in force.",
 		.options = mark_options,
 		.examples = mark_examples,
 		.words_max = 2,
@@ -310,7 +318,8 @@ const struct lg_command lg_commands_control[] = {
 	{ .name = "hold",
 		.usage = "[KEY|PREFIX/… | --all] --reason TEXT",
 		.summary = "Refuses changes to a scope, or lists holds",
-		.description = "While a scope is held, changes to it are refused, visibly. A person's rollback, undo and resume are "
+		.description = "While a scope is held, changes to it are refused, visibly. A person's "
+			       "rollback, undo and resume are "
 			       "not. Without a word: lists the holds in force.",
 		.options = hold_options,
 		.examples = hold_examples,

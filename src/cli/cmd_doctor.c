@@ -34,10 +34,11 @@ struct doctor {
 };
 
 /* todo: what to do, NULL when nothing */
-static void say(struct doctor *doctor, const char *check, enum verdict verdict, const char *todo, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+static void say(struct doctor *doctor, const char *check, enum verdict verdict, const char *todo,
+	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-static void say(struct doctor *doctor, const char *check, enum verdict verdict, const char *todo, const char *fmt, ...)
+static void say(
+	struct doctor *doctor, const char *check, enum verdict verdict, const char *todo, const char *fmt, ...)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
 	va_list args;
@@ -48,7 +49,8 @@ static void say(struct doctor *doctor, const char *check, enum verdict verdict, 
 		doctor->worst = verdict;
 	lg_table_add(&doctor->rows, LG_STYLE_PLAIN, check);
 	lg_table_add(&doctor->rows, verdict_styles[verdict], verdict_names[verdict]);
-	lg_table_addf(&doctor->rows, LG_STYLE_PLAIN, "%s%s%s", lg_buf_str(&text), todo ? "; " : "", todo ? todo : "");
+	lg_table_addf(
+		&doctor->rows, LG_STYLE_PLAIN, "%s%s%s", lg_buf_str(&text), todo ? "; " : "", todo ? todo : "");
 	json_array_append_new(doctor->checks,
 		json_pack("{s:s, s:s, s:o, s:s?}", "check", check, "verdict", verdict_names[verdict], "finding",
 			lg_show_text_json(lg_buf_str(&text)), "todo", todo));
@@ -62,16 +64,18 @@ static bool check_directory(struct doctor *doctor)
 	struct lg_error err = LG_ERROR_INIT;
 	struct stat st;
 	if (stat(dir, &st) != 0) {
-		say(doctor, "state directory", WRONG, "'lastgood init' makes one, --state-dir names another", "'%s': %s", dir,
-			strerror(errno));
+		say(doctor, "state directory", WRONG, "'lastgood init' makes one, --state-dir names another",
+			"'%s': %s", dir, strerror(errno));
 		return false;
 	}
 	if (lg_dir_check_owner(dir, &err) < 0)
-		say(doctor, "state directory", WRONG, "run lastgood as its owner, or give it to the user that runs lastgood", "%s",
+		say(doctor, "state directory", WRONG,
+			"run lastgood as its owner, or give it to the user that runs lastgood", "%s",
 			err.message);
 	else if (st.st_mode & 0077)
 		say(doctor, "state directory", WORTH_A_LOOK, "'chmod 700' closes it",
-			"'%s' is open to others (mode %03o), and it holds the key to the secrets", dir, st.st_mode & 0777);
+			"'%s' is open to others (mode %03o), and it holds the key to the secrets", dir,
+			st.st_mode & 0777);
 	else
 		say(doctor, "state directory", FINE, NULL, "'%s'", dir);
 	return true;
@@ -84,14 +88,15 @@ static void check_key(struct doctor *doctor)
 	if (!path)
 		return;
 	if (stat(path, &st) != 0)
-		say(doctor, "secret key", WRONG, "bring it back from a backup: without it no sealed value can be opened",
-			"'%s': %s", path, strerror(errno));
+		say(doctor, "secret key", WRONG,
+			"bring it back from a backup: without it no sealed value can be opened", "'%s': %s",
+			path, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size != LG_SECRET_KEY_SIZE)
-		say(doctor, "secret key", WRONG, "bring it back from a backup", "'%s' is not %d bytes long", path,
-			LG_SECRET_KEY_SIZE);
+		say(doctor, "secret key", WRONG, "bring it back from a backup", "'%s' is not %d bytes long",
+			path, LG_SECRET_KEY_SIZE);
 	else if (st.st_mode & 0077)
-		say(doctor, "secret key", WRONG, "'chmod 600' closes it", "'%s' is open to others (mode %03o)", path,
-			st.st_mode & 0777);
+		say(doctor, "secret key", WRONG, "'chmod 600' closes it", "'%s' is open to others (mode %03o)",
+			path, st.st_mode & 0777);
 	else
 		say(doctor, "secret key", FINE, NULL, "'%s'", path);
 }
@@ -108,7 +113,8 @@ static void check_space(struct doctor *doctor)
 	uint64_t bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	lg_size_format((int64_t)(bytes & ~(uint64_t)(1024 * 1024 - 1)), size);
 	if (fs.f_flag & ST_RDONLY)
-		say(doctor, "space", WRONG, "mount it writable: until then nothing can be changed or rolled back",
+		say(doctor, "space", WRONG,
+			"mount it writable: until then nothing can be changed or rolled back",
 			"the file system of '%s' is read-only", dir);
 	else if (bytes < FREE_BYTES || (fs.f_files && fs.f_favail < FREE_INODES))
 		say(doctor, "space", WRONG, "make room, or no rollback can be recorded",
@@ -206,7 +212,8 @@ static void check_clock(struct doctor *doctor)
 	if (config)
 		lg_config_query(config, &newest, newest_time, &newest_us, NULL);
 	if (now_us < EARLIEST_US)
-		say(doctor, "clock", WRONG, "set the clock: times in the history will mislead", "it says %s", now);
+		say(doctor, "clock", WRONG, "set the clock: times in the history will mislead", "it says %s",
+			now);
 	else if (newest_us > now_us)
 		say(doctor, "clock", WORTH_A_LOOK, "set the clock: targets given as a time will mislead",
 			"it says %s, and the newest record is of %s", now, lg_time_format(newest_us, then));
@@ -221,9 +228,11 @@ static void check_controls(struct doctor *doctor)
 	for (size_t i = 0; i < controls->mark_count; i++)
 		good += controls->marks[i].good;
 	if (controls->hold_count)
-		say(doctor, "holds", WORTH_A_LOOK, "'lastgood hold' lists them", "%zu in force", controls->hold_count);
+		say(doctor, "holds", WORTH_A_LOOK, "'lastgood hold' lists them", "%zu in force",
+			controls->hold_count);
 	if (good)
-		say(doctor, "known good", FINE, NULL, "%zu %s", good, good == 1 ? "revision is marked" : "revisions are marked");
+		say(doctor, "known good", FINE, NULL, "%zu %s", good,
+			good == 1 ? "revision is marked" : "revisions are marked");
 	else
 		say(doctor, "known good", WORTH_A_LOOK, "'lastgood mark good rN' or the monitor marks one",
 			"no revision is marked, so a rollback to 'good' has no target");
@@ -275,8 +284,8 @@ static void check_adapters(struct doctor *doctor)
 			say(doctor, "adapter", FINE, NULL, "'%s' is detached", name);
 		else
 			say(doctor, "adapter", rc < 0 ? WRONG : WORTH_A_LOOK,
-				"the next 'lastgood set' delivers it; 'lastgood validate' shows what differs", "'%s': '%s' %s", name,
-				path, rc < 0 ? err.message : "is not as configured");
+				"the next 'lastgood set' delivers it; 'lastgood validate' shows what differs",
+				"'%s': '%s' %s", name, path, rc < 0 ? err.message : "is not as configured");
 	}
 }
 
@@ -288,13 +297,14 @@ static bool check_topology(struct doctor *doctor)
 	if (rc == 0) {
 		say(doctor, "topology", FINE, NULL, "%s%s: %zu services, %zu triggers",
 			cli->session.topology_path ? "" : "no file",
-			cli->session.topology_path ? cli->session.topology_path : "", cli->session.topology->service_count,
-			cli->session.topology->trigger_count);
+			cli->session.topology_path ? cli->session.topology_path : "",
+			cli->session.topology->service_count, cli->session.topology->trigger_count);
 		return true;
 	}
 	say(doctor, "topology", WRONG, "mend the file; --config names another", "%s", err.message);
 	for (size_t i = 0; i < cli->problems.count; i++)
-		say(doctor, "topology", WRONG, NULL, "%s: %s", cli->problems.items[i].subject, cli->problems.items[i].message);
+		say(doctor, "topology", WRONG, NULL, "%s: %s", cli->problems.items[i].subject,
+			cli->problems.items[i].message);
 	return false;
 }
 
@@ -309,7 +319,8 @@ static void check_rollbacks(struct doctor *doctor)
 	else if (count == 0)
 		say(doctor, "rollbacks", FINE, NULL, "none is unfinished");
 	for (size_t i = 0; i < count; i++)
-		say(doctor, "rollbacks", WRONG, "'lastgood rollback resume' finishes it, 'lastgood rollback undo ID' takes it back",
+		say(doctor, "rollbacks", WRONG,
+			"'lastgood rollback resume' finishes it, 'lastgood rollback undo ID' takes it back",
 			"%s was interrupted", ids[i]);
 	lg_names_free(ids, count);
 }
@@ -364,8 +375,10 @@ const struct lg_command lg_commands_doctor[] = {
 	{ .name = "doctor",
 		.usage = "",
 		.summary = "Examines store, host and clock",
-		.description = "Opens everything and says of each what is wrong and what to do: topology, ownership of the state "
-			       "directory, secret key, space, store version and integrity, hash chain of the newest 1,000 records, "
+		.description = "Opens everything and says of each what is wrong and what to do: topology, "
+			       "ownership of the state "
+			       "directory, secret key, space, store version and integrity, hash chain of the "
+			       "newest 1,000 records, "
 			       "root hash, clock, unfinished rollbacks, delivered files. Changes nothing.",
 		.examples = doctor_examples,
 		.statuses = LG_STATUS(LG_EFAILED),

@@ -55,7 +55,8 @@ static int history_row(struct history_state *state, const struct lg_record *reco
 	return 0;
 }
 
-static int history_item(struct history_state *state, const struct lg_record *record, json_t *value, struct lg_error *err)
+static int history_item(
+	struct history_state *state, const struct lg_record *record, json_t *value, struct lg_error *err)
 {
 	json_t *json = lg_record_json(record);
 	const char *mark = mark_of(state->cli, record);
@@ -106,7 +107,8 @@ static int history_key_event(void *arg, const struct lg_key_event *event, struct
 	}
 	state->count++;
 	if (!state->table)
-		return history_item(state, event->record, lg_show_value_json(event->value, event->value_len), err);
+		return history_item(
+			state, event->record, lg_show_value_json(event->value, event->value_len), err);
 	if (event->value)
 		lg_show_value(event->value, event->value_len, &value);
 	int rc = lg_buf_check(&value, err);
@@ -118,8 +120,8 @@ static int history_read(struct lg_cli *cli, struct history_state *state, const c
 	struct lg_log_query query = { .from = 1, .newest_first = true };
 	size_t len = word ? strlen(word) : 0;
 	if (len && word[len - 1] != '/')
-		return lg_config_history_key(cli->session.config, word, state->limit == UINT64_MAX ? 0 : state->limit + 1,
-			history_key_event, state, err);
+		return lg_config_history_key(cli->session.config, word,
+			state->limit == UINT64_MAX ? 0 : state->limit + 1, history_key_event, state, err);
 	query.key = word;
 	if (word)
 		query.kinds = STATE_KINDS;
@@ -128,23 +130,27 @@ static int history_read(struct lg_cli *cli, struct history_state *state, const c
 	return lg_config_query(cli->session.config, &query, history_record, state, err);
 }
 
-static int history_print(struct lg_cli *cli, struct history_state *state, const char *word, struct lg_error *err)
+static int history_print(
+	struct lg_cli *cli, struct history_state *state, const char *word, struct lg_error *err)
 {
 	if (state->count == 0 && word)
-		return lg_fail(err, LG_ENOTFOUND, 0, "nothing was ever set at '%s'; a prefix ends in '/'", word);
+		return lg_fail(
+			err, LG_ENOTFOUND, 0, "nothing was ever set at '%s'; a prefix ends in '/'", word);
 	if (state->more)
-		lg_output_note(&cli->output, "lastgood: there is more: 'lastgood history%s%s --limit 0' shows all",
-			word ? " " : "", word ? word : "");
+		lg_output_note(&cli->output,
+			"lastgood: there is more: 'lastgood history%s%s --limit 0' shows all", word ? " " : "",
+			word ? word : "");
 	if (state->table)
 		return state->count ? lg_table_print(&state->rows, &cli->output, err) : 0;
-	return lg_output_document(&cli->output,
-		json_pack("{s:O, s:b}", "history", state->items, "more", (int)state->more), err);
+	return lg_output_document(
+		&cli->output, json_pack("{s:O, s:b}", "history", state->items, "more", (int)state->more), err);
 }
 
 static int run_history(struct lg_cli *cli, struct lg_error *err)
 {
 	static const char *const headings[] = { "RECORD", "TIME", "ACTOR", "KIND", "MARK", "WHAT", "REASON" };
-	static const char *const value_headings[] = { "RECORD", "TIME", "ACTOR", "KIND", "MARK", "VALUE", "REASON" };
+	static const char *const value_headings[] = { "RECORD", "TIME", "ACTOR", "KIND", "MARK", "VALUE",
+		"REASON" };
 	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
 	lg_cleanup(lg_json_freep) json_t *items = json_array();
 	const char *word = cli->args.word_count ? cli->args.words[0] : NULL;
@@ -237,7 +243,8 @@ static int show_changes(struct lg_cli *cli, struct shown_record *shown, uint64_t
 		return lg_fail_nomem(err);
 	lg_output_line(&cli->output, LG_STYLE_PLAIN, "keys    %zu", diff.count);
 	rc = lg_show_diff_print(&diff, &cli->output, err);
-	if (rc == 0 && !diff.table && json_object_set_new(shown->json, "changes", lg_show_diff_json(&diff)) != 0)
+	if (rc == 0 && !diff.table &&
+		json_object_set_new(shown->json, "changes", lg_show_diff_json(&diff)) != 0)
 		return lg_fail_nomem(err);
 	return rc;
 }
@@ -293,7 +300,8 @@ static int run_diff(struct lg_cli *cli, struct lg_error *err)
 	if (rc == 0)
 		rc = lg_cli_state(cli, cli->args.words[0], &scope, &from, &a, err);
 	if (rc == 0)
-		rc = lg_cli_state(cli, cli->args.word_count > 1 ? cli->args.words[1] : NULL, &scope, &to, &b, err);
+		rc = lg_cli_state(
+			cli, cli->args.word_count > 1 ? cli->args.words[1] : NULL, &scope, &to, &b, err);
 	if (rc < 0)
 		return rc;
 	lg_show_diff_init(&diff, &cli->output, lg_show_diff_limit(&cli->output));
@@ -342,10 +350,11 @@ const struct lg_command lg_commands_history[] = {
 	{ .name = "history",
 		.usage = "[KEY|PREFIX/] [--limit N] [--all]",
 		.summary = "Lists what happened",
-		.description =
-			"Lists records, newest first: changes (rN), rollbacks, marks, holds (hN). With a key: each record that gave it "
-			"a value, restores that covered it included, found through the log's index. With a prefix: each change below "
-			"it.",
+		.description = "Lists records, newest first: changes (rN), rollbacks, marks, holds (hN). With "
+			       "a key: each record that gave it "
+			       "a value, restores that covered it included, found through the log's index. "
+			       "With a prefix: each change below "
+			       "it.",
 		.options = history_options,
 		.examples = history_examples,
 		.words_max = 1,
@@ -354,7 +363,8 @@ const struct lg_command lg_commands_history[] = {
 	{ .name = "show",
 		.usage = "rN|hN|N|TARGET",
 		.summary = "Shows one record whole",
-		.description = "Shows one record: who, when, why, its place in the hash chain, the root hash of the state after it, "
+		.description = "Shows one record: who, when, why, its place in the hash chain, the root hash "
+			       "of the state after it, "
 			       "and each key before and after.",
 		.examples = show_examples,
 		.words_min = 1,
@@ -364,7 +374,8 @@ const struct lg_command lg_commands_history[] = {
 	{ .name = "diff",
 		.usage = "A [B] [--prefix PREFIX/]… [--key KEY]… [--except SELECTOR]…",
 		.summary = "Compares two revisions",
-		.description = "Shows each key that differs between two states. Either is a target: r12, @-1, good, head, a time; B "
+		.description = "Shows each key that differs between two states. Either is a target: r12, @-1, "
+			       "good, head, a time; B "
 			       "is head when it is left out.",
 		.options = diff_options,
 		.examples = diff_examples,

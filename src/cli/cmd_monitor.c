@@ -83,7 +83,8 @@ static int watch(struct lg_cli *cli, int64_t run_ns, struct event_state *state, 
 	if (session->topology->trigger_count == 0)
 		lg_output_warn(&cli->output, "%s%s declares no trigger: nothing will be watched",
 			session->topology_path ? "" : "there is no topology; ",
-			session->topology_path ? session->topology_path : "--config FILE names one, and without it the default");
+			session->topology_path ? session->topology_path
+					       : "--config FILE names one, and without it the default");
 	handle_signals();
 	return lg_monitor_run(&options, err);
 }
@@ -108,14 +109,16 @@ static int run_monitor(struct lg_cli *cli, struct lg_error *err)
 }
 
 static const struct lg_option monitor_options[] = {
-	{ "for", 0, "DURATION", "leave after this time, such as 10m; default: when told by SIGTERM or SIGINT", false },
+	{ "for", 0, "DURATION", "leave after this time, such as 10m; default: when told by SIGTERM or SIGINT",
+		false },
 	{ "once", 0, NULL, "leave after the first rollback or incident", false },
 	{ "events", 0, "FILE", "append each event there as one line of JSON", false },
 	{ 0 },
 };
 static const struct lg_example monitor_examples[] = {
 	{ "monitor", "watch until stopped" },
-	{ "monitor --for 1h --events /var/log/lastgood-events.jsonl", "for an hour, with a record for programs" },
+	{ "monitor --for 1h --events /var/log/lastgood-events.jsonl",
+		"for an hour, with a record for programs" },
 	{ 0 },
 };
 
@@ -123,11 +126,13 @@ const struct lg_command lg_commands_monitor[] = {
 	{ .name = "monitor",
 		.usage = "[--for DURATION] [--once] [--events FILE]",
 		.summary = "Watches services, and goes back by itself",
-		.description =
-			"Probes the services of the topology, marks revisions known good that served well for their bake time, and, "
-			"where a trigger says so, rolls back to the known good. It needs neither a daemon nor another command, and "
-			"finishes a rollback that a crash interrupted.\n\nThe log goes to standard error, one line an event; with -o "
-			"json each event also goes to standard output as one line of JSON.",
+		.description = "Probes the services of the topology, marks revisions known good that served "
+			       "well for their bake time, and, "
+			       "where a trigger says so, rolls back to the known good. It needs neither a "
+			       "daemon nor another command, and "
+			       "finishes a rollback that a crash interrupted.\n\nThe log goes to standard "
+			       "error, one line an event; with -o "
+			       "json each event also goes to standard output as one line of JSON.",
 		.options = monitor_options,
 		.examples = monitor_examples,
 		.statuses = LG_STATUS_STORE | LG_STATUS(LG_EBUSY) | LG_STATUS(LG_EINVALID),

@@ -22,7 +22,8 @@ static int ask(struct lg_cli *cli, struct lg_error *err)
 		return 1;
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
 		return lg_fail(err, LG_EUSAGE, 0,
-			"there is no terminal to ask on: look with --dry-run, then repeat the command with --yes");
+			"there is no terminal to ask on: look with --dry-run, then repeat the command with "
+			"--yes");
 	fflush(cli->output.out);
 	fputs("Type yes to go on: ", cli->output.err);
 	fflush(cli->output.err);
@@ -45,58 +46,73 @@ static void on_progress(void *arg, const struct lg_rollback_event *event)
 	bool detail = event->detail && *event->detail, message = event->message && *event->message;
 	if (strcmp(event->what, "begun") == 0)
 		return;
-	lg_output_note(&cli->output, "  %s%s%s %s%s%s", event->step, detail ? " " : "", detail ? event->detail : "",
-		event->what, message ? ": " : "", message ? event->message : "");
+	lg_output_note(&cli->output, "  %s%s%s %s%s%s", event->step, detail ? " " : "",
+		detail ? event->detail : "", event->what, message ? ": " : "", message ? event->message : "");
 }
 
-/* After an execution or a recovery, whichever way it ended. */
+/* After an execution or a recovery, whichever way it ended.  document has what was planned; the outcome is added. */
 static int tell(struct lg_cli *cli, const char *id, const struct lg_rollback_outcome *outcome, int rc,
-	struct lg_error *err)
+	json_t *document, struct lg_error *err)
 {
 	struct lg_error why = LG_ERROR_INIT;
 	lg_cleanup(lg_json_freep) json_t *record = NULL;
-	lg_cleanup(lg_json_freep) json_t *result = json_object();
-	if (!result)
-		return lg_fail_nomem(err);
 	if (lg_rollback_show(cli->session.state_dir, id, &record, &why) < 0)
-		record = NULL;
-	lg_rollback_view_outcome(cli, id, rc == 0 ? outcome : NULL, record, result);
-	int shown = lg_output_document(&cli->output, json_incref(result), rc < 0 ? NULL : err);
-	if (rc < 0)
-		return rc;
-	return shown;
+		record = NULL; /* the outcome itself is known all the same */
+	lg_rollback_view_outcome(cli, id, rc == 0 ? outcome : NULL, record, document);
+	int shown = lg_output_document(&cli->output, json_incref(document), rc < 0 ? NULL : err);
+	return rc < 0 ? rc : shown;
 }
 
-static int execute(struct lg_cli *cli, struct lg_rollback_plan *plan, struct lg_error *err)
+static int execute(struct lg_cli *cli, struct lg_rollback_plan *plan, json_t *document, struct lg_error *err)
 {
 	struct lg_rollback_outcome outcome = { .outcome = "" };
 	lg_autofree char *id = strdup(lg_rollback_plan_id(plan));
 	if (!id)
 		return lg_fail_nomem(err);
-	int rc = lg_rollback_execute(cli->session.config, cli->session.delivery, plan, on_progress, cli, &outcome, err);
+	int rc = lg_rollback_execute(
+		cli->session.config, cli->session.delivery, plan, on_progress, cli, &outcome, err);
 	if (rc == LG_EBUSY || rc == LG_ECONFLICT)
 		return rc; /* nothing was begun */
-	cli->hint = rc < 0 ? "'lastgood rollback list' tells how it stands, 'lastgood rollback show ID' each step" : NULL;
-	return tell(cli, id, &outcome, rc, err);
+	cli->hint = rc < 0
+		? "'lastgood rollback list' tells how it stands, 'lastgood rollback show ID' each step"
+		: NULL;
+	return tell(cli, id, &outcome, rc, document, err);
+}
+
+/* A backup file is read once more, only to say what becomes of each of its keys. */
+static int view_file(
+	struct lg_cli *cli, const struct lg_rollback_plan *plan, json_t *document, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	lg_cleanup(lg_items_clear) struct lg_items items = LG_ITEMS_INIT;
+	const char *path = lg_args_value(&cli->args, "to");
+	int rc = lg_file_read(path, LG_IMPORT_MAX, &text, err);
+	if (rc == 0)
+		rc = lg_format_parse(
+			lg_format_from_path(path), path, lg_buf_str(&text), text.len, &items, NULL, err);
+	return rc < 0 ? rc : lg_rollback_view_keys(cli, lg_rollback_plan_json(plan), &items, document, err);
 }
 
 /* Shows the plan, asks, runs. */
-static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, struct lg_error *err)
+static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, bool from_file, struct lg_error *err)
 {
 	bool dry_run = lg_args_has(&cli->args, "dry-run");
 	lg_cleanup(lg_json_freep) json_t *document = NULL;
 	int rc = lg_rollback_view_plan(cli, plan, dry_run, &document, err);
+	if (rc == 0 && from_file)
+		rc = view_file(cli, plan, document, err);
 	if (rc < 0)
 		return rc;
 	if (dry_run || lg_rollback_plan_changes(plan) == 0) {
 		lg_output_line(&cli->output, LG_STYLE_BOLD, "%s",
-			dry_run ? "dry run: nothing was changed" : "nothing differs: the state is that of the target already");
+			dry_run ? "dry run: nothing was changed"
+				: "nothing differs: the state is that of the target already");
 		return lg_output_document(&cli->output, lg_steal_ptr(&document), err);
 	}
 	rc = ask(cli, err);
 	if (rc <= 0)
 		return rc < 0 ? rc : cancelled(cli, err);
-	return execute(cli, plan, err);
+	return execute(cli, plan, document, err);
 }
 
 /* --- config ------------------------------------------------------------------------------------------------------------------------- */
@@ -110,7 +126,8 @@ static int run_config(struct lg_cli *cli, struct lg_error *err)
 		.exact = lg_args_has(&cli->args, "exact"),
 		.skip_invalid = lg_args_has(&cli->args, "skip-invalid") };
 	if (!request.target)
-		return lg_fail(err, LG_EUSAGE, 0, "'rollback config' wants --to TARGET: r12, @-1, good, a time or a backup file");
+		return lg_fail(err, LG_EUSAGE, 0,
+			"'rollback config' wants --to TARGET: r12, @-1, good, a time or a backup file");
 	int rc = lg_cli_scope(cli, &scope, err);
 	if (rc == 0)
 		rc = lg_cli_reason(cli, NULL, &request.author.reason, err);
@@ -122,11 +139,12 @@ static int run_config(struct lg_cli *cli, struct lg_error *err)
 		return rc;
 	request.author.actor = cli->session.actor;
 	if (lg_target_is_file(request.target) && !lg_args_has(&cli->args, "actor"))
-		request.author.actor = "rollback_script"; /* what existing installations have in their histories */
+		request.author.actor =
+			"rollback_script"; /* what existing installations have in their histories */
 	rc = lg_rollback_plan(cli->session.config, cli->session.delivery, &request, &plan, &cli->problems, err);
 	if (rc == LG_EINVALID && lg_target_is_file(request.target) && !request.skip_invalid)
 		cli->hint = "nothing was changed; --skip-invalid takes the valid keys";
-	return rc < 0 ? rc : run_plan(cli, plan, err);
+	return rc < 0 ? rc : run_plan(cli, plan, lg_target_is_file(request.target), err);
 }
 
 /* --- undo, resume --------------------------------------------------------------------------------------------------------------------- */
@@ -147,10 +165,12 @@ static int is_unfinished(struct lg_cli *cli, const char *id, bool *ret_unfinishe
 static int recover(struct lg_cli *cli, const char *id, bool undo, struct lg_error *err)
 {
 	struct lg_rollback_outcome outcome = { .outcome = "" };
-	int rc = lg_rollback_recover(cli->session.config, cli->session.delivery, id, undo, on_progress, cli, &outcome, err);
+	int rc = lg_rollback_recover(
+		cli->session.config, cli->session.delivery, id, undo, on_progress, cli, &outcome, err);
 	if (rc == LG_EBUSY || rc == LG_ENOTFOUND)
 		return rc;
-	return tell(cli, id, &outcome, rc, err);
+	lg_cleanup(lg_json_freep) json_t *document = json_object();
+	return document ? tell(cli, id, &outcome, rc, document, err) : lg_fail_nomem(err);
 }
 
 static int run_undo(struct lg_cli *cli, struct lg_error *err)
@@ -177,8 +197,9 @@ static int run_undo(struct lg_cli *cli, struct lg_error *err)
 		return rc > 0 ? recover(cli, id, true, err) : rc < 0 ? rc : cancelled(cli, err);
 	}
 	author.actor = cli->session.actor;
-	rc = lg_rollback_undo_plan(cli->session.config, cli->session.delivery, id, &author, &plan, &cli->problems, err);
-	return rc < 0 ? rc : run_plan(cli, plan, err);
+	rc = lg_rollback_undo_plan(
+		cli->session.config, cli->session.delivery, id, &author, &plan, &cli->problems, err);
+	return rc < 0 ? rc : run_plan(cli, plan, false, err);
 }
 
 /* One that is named, or every unfinished one in the order in which they began. */
@@ -198,7 +219,8 @@ static int run_resume(struct lg_cli *cli, struct lg_error *err)
 		return lg_output_document(&cli->output, json_pack("{s:s}", "outcome", "nothing"), err);
 	}
 	if (count > 1 && !lg_output_is_table(&cli->output))
-		rc = lg_fail(err, LG_EUSAGE, 0, "%zu rollbacks are unfinished: name one, the first is '%s'", count, ids[0]);
+		rc = lg_fail(err, LG_EUSAGE, 0, "%zu rollbacks are unfinished: name one, the first is '%s'",
+			count, ids[0]);
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = recover(cli, ids[i], false, err);
 	lg_names_free(ids, count);
@@ -242,8 +264,8 @@ static const struct lg_option config_options[] = {
 	{ "prefix", 0, "PREFIX/", "only these keys and their declarations", true },
 	{ "key", 0, "KEY", "only this key and its declaration", true },
 	{ "except", 0, "KEY|PREFIX/", "but not these", true },
-	{ "reason", 0, "'CODE: TEXT'", "why; CODE is performance, user-report, security, corruption, compliance or other",
-		false },
+	{ "reason", 0, "'CODE: TEXT'",
+		"why; CODE is performance, user-report, security, corruption, compliance or other", false },
 	{ "dry-run", 0, NULL, "show the plan and every key before and after, change nothing", false },
 	{ "yes", 'y', NULL, "do not ask", false },
 	{ "exact", 0, NULL, "backup file: remove the keys of the scope that it lacks", false },
@@ -259,8 +281,10 @@ static const struct lg_option undo_options[] = {
 static const struct lg_example config_examples[] = {
 	{ "rollback config --to @-1 --prefix web/ --reason 'performance: slow since 14:00' --dry-run",
 		"what would going one step back change?" },
-	{ "rollback config --to good --reason 'user-report: login fails' --yes", "to the newest known good, without asking" },
-	{ "rollback config --to backup.json --reason 'corruption: bad import' --exact", "to a backup file, and nothing else" },
+	{ "rollback config --to good --reason 'user-report: login fails' --yes",
+		"to the newest known good, without asking" },
+	{ "rollback config --to backup.json --reason 'corruption: bad import' --exact",
+		"to a backup file, and nothing else" },
 	{ 0 },
 };
 static const struct lg_example list_examples[] = { { "rollback list", "newest first" }, { 0 } };
@@ -272,20 +296,26 @@ static const struct lg_example undo_examples[] = {
 	{ "rollback undo 20261122-140305-1a2b3c --yes", "back to what the rollback left" },
 	{ 0 },
 };
-static const struct lg_example resume_examples[] = { { "rollback resume", "finish what a crash interrupted" }, { 0 } };
+static const struct lg_example resume_examples[] = { { "rollback resume", "finish what a crash interrupted" },
+	{ 0 } };
 
 const struct lg_command lg_commands_rollback[] = {
 	{ .name = "rollback config",
-		.usage = "--to TARGET [--prefix PREFIX/]… [--key KEY]… [--except SELECTOR]… --reason 'CODE: TEXT' [--dry-run] "
+		.usage = "--to TARGET [--prefix PREFIX/]… [--key KEY]… [--except SELECTOR]… --reason 'CODE: "
+			 "TEXT' [--dry-run] "
 			 "[--yes] [--exact] [--skip-invalid]",
 		.summary = "Goes back to an earlier state, and proves it",
-		.description =
-			"Shows what will change (each key before and after, the services that are told, the plan's hash), asks once, "
-			"appends one small record, delivers to the services and validates. If validation fails the rollback takes "
-			"itself back. Afterwards the scope is held: changes to it are refused until 'lastgood release'.\n\nNothing is "
-			"lost by going back: a rollback is a revision like any other, and 'lastgood rollback undo ID' takes it "
-			"back.\n\nWithout a terminal, --yes is needed. Anything but 'yes' as the answer cancels, with status 0 and "
-			"nothing touched.",
+		.description = "Shows what will change (each key before and after, the services that are told, "
+			       "the plan's hash), asks once, "
+			       "appends one small record, delivers to the services and validates. If "
+			       "validation fails the rollback takes "
+			       "itself back. Afterwards the scope is held: changes to it are refused until "
+			       "'lastgood release'.\n\nNothing is "
+			       "lost by going back: a rollback is a revision like any other, and 'lastgood "
+			       "rollback undo ID' takes it "
+			       "back.\n\nWithout a terminal, --yes is needed. Anything but 'yes' as the answer "
+			       "cancels, with status 0 and "
+			       "nothing touched.",
 		.options = config_options,
 		.examples = config_examples,
 		.statuses = LG_STATUS_CHANGE | LG_STATUS(LG_EFAILED),
@@ -300,7 +330,8 @@ const struct lg_command lg_commands_rollback[] = {
 	{ .name = "rollback show",
 		.usage = "ID",
 		.summary = "Shows one rollback: plan, steps, validation",
-		.description = "Shows one rollback: its plan, its journal step by step, and the validation report.",
+		.description =
+			"Shows one rollback: its plan, its journal step by step, and the validation report.",
 		.examples = show_examples,
 		.words_min = 1,
 		.words_max = 1,
@@ -309,7 +340,8 @@ const struct lg_command lg_commands_rollback[] = {
 	{ .name = "rollback undo",
 		.usage = "ID [--reason 'CODE: TEXT'] [--dry-run] [--yes]",
 		.summary = "Takes a rollback back",
-		.description = "Goes back to what the rollback left, through the same plan, steps and validation. One that a crash "
+		.description = "Goes back to what the rollback left, through the same plan, steps and "
+			       "validation. One that a crash "
 			       "interrupted is reversed instead.",
 		.options = undo_options,
 		.examples = undo_examples,
@@ -320,7 +352,8 @@ const struct lg_command lg_commands_rollback[] = {
 	{ .name = "rollback resume",
 		.usage = "[ID]",
 		.summary = "Finishes an interrupted rollback",
-		.description = "Finishes a rollback that a crash interrupted, from its journal and what is found on disk; without "
+		.description = "Finishes a rollback that a crash interrupted, from its journal and what is "
+			       "found on disk; without "
 			       "ID, every one.",
 		.examples = resume_examples,
 		.words_max = 1,

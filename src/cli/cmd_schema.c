@@ -51,19 +51,21 @@ static int show_one(void *arg, const struct lg_entry *entry)
 	state->count++;
 	if (state->table)
 		return show_row(state, key, entry);
-	return json_object_set_new(state->items, key, lg_show_value_json(entry->value, entry->value_len)) ? LG_ENOMEM : 0;
+	return json_object_set_new(state->items, key, lg_show_value_json(entry->value, entry->value_len))
+		? LG_ENOMEM
+		: 0;
 }
 
-static int show_print(struct lg_cli *cli, struct show_state *state, const struct lg_tree *tree, uint64_t revision,
-	struct lg_error *err)
+static int show_print(struct lg_cli *cli, struct show_state *state, const struct lg_tree *tree,
+	uint64_t revision, struct lg_error *err)
 {
 	struct lg_entry strict;
 	bool has = lg_tree_get(tree, LG_SCHEMA_STRICT, strlen(LG_SCHEMA_STRICT), &strict);
 	if (!state->table)
 		return lg_output_document(&cli->output,
 			json_pack("{s:I, s:o, s:O}", "revision", (json_int_t)revision, "strict",
-				has ? lg_show_value_json(strict.value, strict.value_len) : json_false(), "schema",
-				state->items),
+				has ? lg_show_value_json(strict.value, strict.value_len) : json_false(),
+				"schema", state->items),
 			err);
 	int rc = state->count ? lg_table_print(&state->rows, &cli->output, err) : 0;
 	if (has)
@@ -88,8 +90,9 @@ static int show_tree(struct lg_cli *cli, const char *word, const struct lg_tree 
 		rc = lg_fail_nomem(err);
 	if (rc == 0 && state.count == 0 && len)
 		rc = lg_fail(err, LG_ENOTFOUND, 0,
-			"nothing is declared at '%s'; declare it with \"lastgood schema set %s '{\\\"type\\\":\\\"int\\\"}'\"", word,
-			word);
+			"nothing is declared at '%s'; declare it with \"lastgood schema set %s "
+			"'{\\\"type\\\":\\\"int\\\"}'\"",
+			word, word);
 	if (rc == 0)
 		rc = show_print(cli, &state, tree, revision, err);
 	lg_table_clear(&state.rows);
@@ -103,13 +106,14 @@ static int run_show(struct lg_cli *cli, struct lg_error *err)
 	int rc = lg_session_open(cli, LG_SESSION_READ, err);
 	if (rc == 0)
 		rc = lg_cli_state(cli, lg_args_value(&cli->args, "at"), NULL, &revision, &tree, err);
-	return rc < 0 ? rc : show_tree(cli, cli->args.word_count ? cli->args.words[0] : "", tree, revision, err);
+	return rc < 0 ? rc
+		      : show_tree(cli, cli->args.word_count ? cli->args.words[0] : "", tree, revision, err);
 }
 
 /* --- set, unset ------------------------------------------------------------------------------------------------------------------ */
 
-static int add_declaration(struct lg_cli *cli, struct lg_changeset *set, const char *key, const char *value, size_t len,
-	struct lg_error *err)
+static int add_declaration(struct lg_cli *cli, struct lg_changeset *set, const char *key, const char *value,
+	size_t len, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf name = LG_BUF_INIT;
 	struct lg_error why = LG_ERROR_INIT;
@@ -125,13 +129,12 @@ static int add_declaration(struct lg_cli *cli, struct lg_changeset *set, const c
 /* What every command of this file ends with. */
 static int change(struct lg_cli *cli, struct lg_changeset *set, const char *what, struct lg_error *err)
 {
-	struct lg_change_request request = { .changes = set,
-		.what = what,
-		.dry_run = lg_args_has(&cli->args, "dry-run"),
-		.count_only = true };
+	struct lg_change_request request = {
+		.changes = set, .what = what, .dry_run = lg_args_has(&cli->args, "dry-run"), .count_only = true
+	};
 	int rc = lg_cli_reason(cli, what, &request.reason, err);
-	if (rc == 0)
-		rc = lg_problems_fail(&cli->problems, err, "the declarations");
+	if (rc == 0 && cli->problems.total)
+		return lg_change_refuse(cli, &request, "the declarations", err);
 	return rc < 0 ? rc : lg_change_run(cli, &request, err);
 }
 
@@ -172,17 +175,18 @@ static int run_unset(struct lg_cli *cli, struct lg_error *err)
 /* --- import ---------------------------------------------------------------------------------------------------------------------- */
 
 /* {KEY: DECLARATION}, or a document with that as its member "schema". */
-static int add_declarations(struct lg_cli *cli, struct lg_changeset *set, const char *path, const json_t *document,
-	struct lg_error *err)
+static int add_declarations(struct lg_cli *cli, struct lg_changeset *set, const char *path,
+	const json_t *document, struct lg_error *err)
 {
 	const json_t *member = json_object_get(document, "schema");
 	const json_t *declarations = member ? member : document;
 	const char *key;
 	json_t *declaration;
 	if (!json_is_object(declarations))
-		return lg_fail(err, LG_EINVALID, 0, "'%s' holds no declarations: {\"schema\": {KEY: {\"type\": …}}} is expected",
-			path);
-	json_object_foreach ((json_t *)declarations, key, declaration) {
+		return lg_fail(err, LG_EINVALID, 0,
+			"'%s' holds no declarations: {\"schema\": {KEY: {\"type\": …}}} is expected", path);
+	json_object_foreach((json_t *)declarations, key, declaration)
+	{
 		lg_cleanup(lg_buf_clear) struct lg_buf value = LG_BUF_INIT;
 		int rc = lg_json_canonical(declaration, &value, err);
 		if (rc == 0)
@@ -221,22 +225,26 @@ static int run_import(struct lg_cli *cli, struct lg_error *err)
 /* --- strict ---------------------------------------------------------------------------------------------------------------------- */
 
 /* The list of strict prefixes with one more or one less; *ret NULL when none is left. */
-static int strict_list(const struct lg_entry *now, const char *prefix, bool on, json_t **ret_list, struct lg_error *err)
+static int strict_list(
+	const struct lg_entry *now, const char *prefix, bool on, json_t **ret_list, struct lg_error *err)
 {
-	lg_cleanup(lg_json_freep) json_t *list = now ? lg_show_value_json(now->value, now->value_len) : json_array();
+	lg_cleanup(lg_json_freep) json_t *list =
+		now ? lg_show_value_json(now->value, now->value_len) : json_array();
 	size_t i;
 	json_t *item;
 	if (!list)
 		return lg_fail_nomem(err);
 	if (json_is_true(list))
 		return lg_fail(err, LG_EINVALID, 0,
-			"strict is on everywhere, so '%s' cannot be switched by itself: first 'lastgood schema strict off'", prefix);
-	json_array_foreach (list, i, item)
-		if (json_is_string(item) && strcmp(json_string_value(item), prefix) == 0)
-			break;
+			"strict is on everywhere, so '%s' cannot be switched by itself: first 'lastgood schema "
+			"strict off'",
+			prefix);
+	json_array_foreach(
+		list, i, item) if (json_is_string(item) && strcmp(json_string_value(item), prefix) == 0) break;
 	bool found = i < json_array_size(list);
 	if (!on && !found)
-		return lg_fail(err, LG_ENOTFOUND, 0, "strict is not on for '%s': 'lastgood schema show' tells where it is", prefix);
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"strict is not on for '%s': 'lastgood schema show' tells where it is", prefix);
 	if (!on)
 		json_array_remove(list, i);
 	else if (!found && json_array_append_new(list, json_string(prefix)) != 0)
@@ -246,7 +254,8 @@ static int strict_list(const struct lg_entry *now, const char *prefix, bool on, 
 	return 0;
 }
 
-static int strict_value(struct lg_cli *cli, bool on, const char *prefix, json_t **ret_value, struct lg_error *err)
+static int strict_value(
+	struct lg_cli *cli, bool on, const char *prefix, json_t **ret_value, struct lg_error *err)
 {
 	lg_cleanup(lg_snapshot_clear) struct lg_snapshot snapshot = { 0 };
 	struct lg_entry entry;
@@ -277,7 +286,8 @@ static int run_strict(struct lg_cli *cli, struct lg_error *err)
 	if (rc == 0 && value)
 		rc = lg_json_canonical(value, &text, err);
 	if (rc == 0)
-		rc = lg_changeset_add(&set, LG_SCHEMA_STRICT, strlen(LG_SCHEMA_STRICT), value ? text.data : NULL, text.len, err);
+		rc = lg_changeset_add(&set, LG_SCHEMA_STRICT, strlen(LG_SCHEMA_STRICT),
+			value ? text.data : NULL, text.len, err);
 	return rc < 0 ? rc : change(cli, &set, on ? "schema strict on" : "schema strict off", err);
 }
 
@@ -304,11 +314,13 @@ static const struct lg_example show_examples[] = {
 	{ 0 },
 };
 static const struct lg_example set_examples[] = {
-	{ "schema set web/port '{\"type\":\"int\",\"min\":1,\"max\":65535,\"default\":80}'", "an integer with its range" },
+	{ "schema set web/port '{\"type\":\"int\",\"min\":1,\"max\":65535,\"default\":80}'",
+		"an integer with its range" },
 	{ "schema set web/token '{\"type\":\"secret\"}' --reason 'sealed from now on'", "a secret" },
 	{ 0 },
 };
-static const struct lg_example unset_examples[] = { { "schema unset web/port", "any value is allowed again" }, { 0 } };
+static const struct lg_example unset_examples[] = { { "schema unset web/port", "any value is allowed again" },
+	{ 0 } };
 static const struct lg_example import_examples[] = {
 	{ "schema import declarations.yaml", "{KEY: {type: …}}, or the member schema of a document" },
 	{ 0 },
@@ -323,7 +335,8 @@ const struct lg_command lg_commands_schema[] = {
 	{ .name = "schema show",
 		.usage = "[KEY|PREFIX/] [--at TARGET]",
 		.summary = "Shows what settings may be",
-		.description = "Shows declarations: type, range, default, what the service must do for a change, description.",
+		.description = "Shows declarations: type, range, default, what the service must do for a "
+			       "change, description.",
 		.options = show_options,
 		.examples = show_examples,
 		.words_max = 1,
@@ -332,10 +345,11 @@ const struct lg_command lg_commands_schema[] = {
 	{ .name = "schema set",
 		.usage = "KEY DECLARATION [--reason TEXT] [--dry-run]",
 		.summary = "Declares what a setting may be",
-		.description =
-			"A declaration is JSON: type (bool int float string duration size list object secret), and where they apply "
-			"min, max, enum, pattern, default, unit, description, restart (none reload restart), secret, irreversible. "
-			"A value that is set already must satisfy it.",
+		.description = "A declaration is JSON: type (bool int float string duration size list object "
+			       "secret), and where they apply "
+			       "min, max, enum, pattern, default, unit, description, restart (none reload "
+			       "restart), secret, irreversible. "
+			       "A value that is set already must satisfy it.",
 		.options = change_options,
 		.examples = set_examples,
 		.words_min = 2,
@@ -355,7 +369,8 @@ const struct lg_command lg_commands_schema[] = {
 	{ .name = "schema import",
 		.usage = "FILE|- [--format NAME] [--reason TEXT] [--dry-run]",
 		.summary = "Takes declarations from a file",
-		.description = "Reads {KEY: DECLARATION}, or the member \"schema\" of a document, and makes one change of it. "
+		.description = "Reads {KEY: DECLARATION}, or the member \"schema\" of a document, and makes "
+			       "one change of it. "
 			       "Values in the same document are not looked at: 'lastgood import' takes both.",
 		.options = import_options,
 		.examples = import_examples,
@@ -366,7 +381,8 @@ const struct lg_command lg_commands_schema[] = {
 	{ .name = "schema strict",
 		.usage = "on|off [PREFIX/] [--reason TEXT] [--dry-run]",
 		.summary = "Refuses or allows keys without a declaration",
-		.description = "Where strict is on, only declared keys may be set: everywhere, or below the prefixes named.",
+		.description = "Where strict is on, only declared keys may be set: everywhere, or below the "
+			       "prefixes named.",
 		.options = change_options,
 		.examples = strict_examples,
 		.words_min = 1,

@@ -19,7 +19,8 @@ static int set_strict(struct lg_cli *cli, struct lg_error *err)
 		rc = lg_changeset_add(&set, LG_SCHEMA_STRICT, strlen(LG_SCHEMA_STRICT), "true", 4, err);
 	if (rc < 0)
 		return rc;
-	struct lg_commit commit = { .changes = &set, .author = { .actor = cli->session.actor, .reason = "init --strict" } };
+	struct lg_commit commit = { .changes = &set,
+		.author = { .actor = cli->session.actor, .reason = "init --strict" } };
 	return lg_config_commit(cli->session.config, &commit, &committed, &cli->problems, err);
 }
 
@@ -40,9 +41,12 @@ static int run_init(struct lg_cli *cli, struct lg_error *err)
 	if (strict)
 		lg_output_line(&cli->output, LG_STYLE_PLAIN, "next: lastgood schema import FILE");
 	else
-		lg_output_line(&cli->output, LG_STYLE_PLAIN, "next: lastgood import FILE, or lastgood set KEY=VALUE --reason TEXT");
+		lg_output_line(&cli->output, LG_STYLE_PLAIN,
+			"next: lastgood import FILE, or lastgood set KEY=VALUE --reason TEXT");
 	return lg_output_document(&cli->output,
-		json_pack("{s:o, s:b}", "state_dir", lg_show_text_json(cli->session.state_dir), "strict", (int)strict), err);
+		json_pack("{s:o, s:b}", "state_dir", lg_show_text_json(cli->session.state_dir), "strict",
+			(int)strict),
+		err);
 }
 
 static const struct lg_option init_options[] = {
@@ -59,12 +63,13 @@ const struct lg_command lg_commands_store[] = {
 	{ .name = "init",
 		.usage = "[--strict]",
 		.summary = "Makes a new store",
-		.description = "Makes the state directory (readable for its owner only), the key that seals secrets, and an empty "
+		.description = "Makes the state directory (readable for its owner only), the key that seals "
+			       "secrets, and an empty "
 			       "log. A store that is there already is never touched.",
 		.options = init_options,
 		.examples = init_examples,
-		.statuses = LG_STATUS(LG_ECONFLICT) | LG_STATUS(LG_EIO) | LG_STATUS(LG_EPERM) | LG_STATUS(LG_ENOSPC) |
-			    LG_STATUS(LG_EREADONLY),
+		.statuses = LG_STATUS(LG_ECONFLICT) | LG_STATUS(LG_EIO) | LG_STATUS(LG_EPERM) |
+			LG_STATUS(LG_ENOSPC) | LG_STATUS(LG_EREADONLY),
 		.run = run_init },
 	{ 0 },
 };

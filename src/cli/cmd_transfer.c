@@ -42,19 +42,6 @@ static int changes_from_items(const struct lg_items *items, struct lg_changeset 
 	return 0;
 }
 
-/* Some entries could not be read and leaving them out was not asked for: also ask the store what it thinks of the others,
- * so that everything wrong with the file is listed in one go. */
-static int refuse_all(struct lg_cli *cli, struct lg_changeset *changes, const char *path, struct lg_error *err)
-{
-	lg_cleanup(lg_committed_clear) struct lg_committed committed = { 0 };
-	struct lg_commit trial = { .changes = changes,
-		.author = { .actor = cli->session.actor, .reason = "import" },
-		.dry_run = true };
-	lg_config_commit(cli->session.config, &trial, &committed, &cli->problems, NULL);
-	cli->hint = "nothing was changed; --skip-invalid imports what is valid";
-	return lg_problems_fail(&cli->problems, err, path);
-}
-
 static int read_items(struct lg_cli *cli, const char *path, struct lg_changeset *changes, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
@@ -90,8 +77,9 @@ static int run_import(struct lg_cli *cli, struct lg_error *err)
 	if (rc < 0)
 		return rc;
 	if (cli->problems.total && !request.skip_invalid)
-		return refuse_all(cli, &changes, path, err);
-	rc = lg_change_run(cli, &request, err);
+		rc = lg_change_refuse(cli, &request, path, err);
+	else
+		rc = lg_change_run(cli, &request, err);
 	if (rc == LG_EINVALID && !request.skip_invalid)
 		cli->hint = "nothing was changed; --skip-invalid imports what is valid";
 	return rc;
@@ -113,8 +101,8 @@ static int export_one(void *arg, const struct lg_entry *entry)
 	return lg_items_add(&state->items, entry->key, entry->value, entry->value_len, NULL, 0, state->err);
 }
 
-static int export_text(struct lg_cli *cli, const struct lg_tree *tree, const struct lg_scope *scope, uint64_t revision,
-	struct lg_buf *buf, size_t *ret_count, struct lg_error *err)
+static int export_text(struct lg_cli *cli, const struct lg_tree *tree, const struct lg_scope *scope,
+	uint64_t revision, struct lg_buf *buf, size_t *ret_count, struct lg_error *err)
 {
 	struct export_state state = { .scope = scope, .items = LG_ITEMS_INIT, .err = err };
 	char root[2 * LG_HASH_SIZE + 1];
@@ -136,7 +124,8 @@ static int export_text(struct lg_cli *cli, const struct lg_tree *tree, const str
 	return rc;
 }
 
-static int put_export(struct lg_cli *cli, const struct lg_buf *text, uint64_t revision, size_t count, struct lg_error *err)
+static int put_export(
+	struct lg_cli *cli, const struct lg_buf *text, uint64_t revision, size_t count, struct lg_error *err)
 {
 	const char *path = lg_args_value(&cli->args, "file");
 	/* sealed secrets and whatever else: as private as the store itself */
@@ -149,11 +138,11 @@ static int put_export(struct lg_cli *cli, const struct lg_buf *text, uint64_t re
 	int rc = lg_file_replace(path, lg_buf_str(text), text->len, &options, err);
 	if (rc < 0)
 		return rc;
-	lg_output_line(&cli->output, LG_STYLE_PLAIN, "r%llu: %zu keys written to '%s'", (unsigned long long)revision, count,
-		path);
+	lg_output_line(&cli->output, LG_STYLE_PLAIN, "r%llu: %zu keys written to '%s'",
+		(unsigned long long)revision, count, path);
 	return lg_output_document(&cli->output,
-		json_pack("{s:o, s:I, s:I}", "file", lg_show_text_json(path), "revision", (json_int_t)revision, "keys",
-			(json_int_t)count),
+		json_pack("{s:o, s:I, s:I}", "file", lg_show_text_json(path), "revision", (json_int_t)revision,
+			"keys", (json_int_t)count),
 		err);
 }
 
@@ -177,7 +166,8 @@ static int run_export(struct lg_cli *cli, struct lg_error *err)
 /* --- the table ----------------------------------------------------------------------------------------------------------------- */
 
 static const struct lg_option import_options[] = {
-	{ "format", 0, "NAME", "json, yaml, env or properties; default by the name's ending, else json", false },
+	{ "format", 0, "NAME", "json, yaml, env or properties; default by the name's ending, else json",
+		false },
 	{ "reason", 0, "TEXT", "why; default 'import FILE'", false },
 	{ "skip-invalid", 0, NULL, "leave out what is invalid instead of refusing all", false },
 	{ "dry-run", 0, NULL, "check and show everything, change nothing", false },
@@ -186,8 +176,10 @@ static const struct lg_option import_options[] = {
 static const struct lg_option export_options[] = {
 	{ "at", 0, "TARGET", "as it was then: r12, @-1, good, head, or a time", false },
 	{ "prefix", 0, "PREFIX/", "only these keys and their declarations", true },
-	{ "format", 0, "NAME", "json, yaml, env or properties; default by the file's ending, else json", false },
-	{ "file", 0, "FILE", "write there (durably, whole or not at all) instead of to standard output", false },
+	{ "format", 0, "NAME", "json, yaml, env or properties; default by the file's ending, else json",
+		false },
+	{ "file", 0, "FILE", "write there (durably, whole or not at all) instead of to standard output",
+		false },
 	{ 0 },
 };
 static const struct lg_example import_examples[] = {
@@ -205,10 +197,12 @@ const struct lg_command lg_commands_transfer[] = {
 	{ .name = "import",
 		.usage = "FILE|- [--format NAME] [--reason TEXT] [--skip-invalid] [--dry-run]",
 		.summary = "Takes settings and declarations from a file",
-		.description =
-			"Reads {\"configurations\": {KEY: {\"value\": …}}, \"schema\": {KEY: DECLARATION}} as JSON or YAML, or the "
-			"values alone from an env file or a properties file, and makes one change of it.\n\nAnything invalid "
-			"refuses all, with every problem listed; --skip-invalid takes the rest. Keys that the file lacks are kept.",
+		.description = "Reads {\"configurations\": {KEY: {\"value\": …}}, \"schema\": {KEY: "
+			       "DECLARATION}} as JSON or YAML, or the "
+			       "values alone from an env file or a properties file, and makes one change of "
+			       "it.\n\nAnything invalid "
+			       "refuses all, with every problem listed; --skip-invalid takes the rest. Keys "
+			       "that the file lacks are kept.",
 		.options = import_options,
 		.examples = import_examples,
 		.words_min = 1,
@@ -218,13 +212,15 @@ const struct lg_command lg_commands_transfer[] = {
 	{ .name = "export",
 		.usage = "[--at TARGET] [--prefix PREFIX/]… [--format NAME] [--file FILE]",
 		.summary = "Writes settings and declarations",
-		.description =
-			"Writes what import reads: the same state, imported elsewhere, has the same root hash. Secrets are written "
-			"sealed, so only the store that they came from can open them again. env and properties hold values "
-			"only.\n\nThe text goes to standard output whatever -o says.",
+		.description = "Writes what import reads: the same state, imported elsewhere, has the same "
+			       "root hash. Secrets are written "
+			       "sealed, so only the store that they came from can open them again. env and "
+			       "properties hold values "
+			       "only.\n\nThe text goes to standard output whatever -o says.",
 		.options = export_options,
 		.examples = export_examples,
-		.statuses = LG_STATUS_STORE | LG_STATUS(LG_EINVALID) | LG_STATUS(LG_ENOSPC) | LG_STATUS(LG_EREADONLY),
+		.statuses = LG_STATUS_STORE | LG_STATUS(LG_EINVALID) | LG_STATUS(LG_ENOSPC) |
+			LG_STATUS(LG_EREADONLY),
 		.run = run_export },
 	{ 0 },
 };

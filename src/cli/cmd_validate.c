@@ -25,7 +25,8 @@ int lg_report_print(const json_t *report, struct lg_output *output, struct lg_er
 	size_t i;
 	json_t *check;
 	lg_table_init(&rows, 4, headings);
-	json_array_foreach (checks, i, check) {
+	json_array_foreach(checks, i, check)
+	{
 		bool ok = json_is_true(json_object_get(check, "ok"));
 		lg_table_add(&rows, LG_STYLE_PLAIN, member(check, "check", &buf));
 		lg_table_add(&rows, LG_STYLE_NAME, member(check, "subject", &buf));
@@ -53,7 +54,8 @@ static int run_validate(struct lg_cli *cli, struct lg_error *err)
 		rc = lg_output_document(&cli->output, json_incref(report), err);
 	if (rc < 0 || ok)
 		return rc;
-	cli->hint = "\"lastgood rollback config --to good --reason 'CODE: text' --dry-run\" shows what going back would change";
+	cli->hint = "\"lastgood rollback config --to good --reason 'CODE: text' --dry-run\" shows what going "
+		    "back would change";
 	return lg_fail(err, LG_EFAILED, 0, "validation failed: the checks marked NO say what differs");
 }
 
@@ -72,9 +74,10 @@ const struct lg_command lg_commands_validate[] = {
 	{ .name = "validate",
 		.usage = "[--prefix PREFIX/]… [--key KEY]…",
 		.summary = "Checks that the system is as configured",
-		.description =
-			"Checks with evidence: the state's root hash is the recorded one, each delivered file is what its adapter "
-			"renders, services run and answer. The same checks run after every rollback. Changes nothing.",
+		.description = "Checks with evidence: the state's root hash is the recorded one, each "
+			       "delivered file is what its adapter "
+			       "renders, services run and answer. The same checks run after every rollback. "
+			       "Changes nothing.",
 		.options = validate_options,
 		.examples = validate_examples,
 		.statuses = LG_STATUS_STORE | LG_STATUS(LG_EFAILED) | LG_STATUS(LG_EINVALID),

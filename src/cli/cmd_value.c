@@ -32,7 +32,8 @@ static int add_assignment(struct lg_cli *cli, struct lg_changeset *set, const ch
 		return lg_fail(err, rc, 0, "%s", why.message);
 	rc = lg_changeset_add(set, key, strlen(key), value.data, value.len, err);
 	/* a setting declared as text takes 01 or true as it was written */
-	return rc < 0 || !strchr("-0123456789tfn", equals[1]) ? rc : lg_changeset_set_bare(set, equals + 1, err);
+	return rc < 0 || !strchr("-0123456789tfn", equals[1]) ? rc
+							      : lg_changeset_set_bare(set, equals + 1, err);
 }
 
 static int add_unset(struct lg_cli *cli, struct lg_changeset *set, const struct lg_tree *tree, const char *key,
@@ -45,8 +46,8 @@ static int add_unset(struct lg_cli *cli, struct lg_changeset *set, const struct 
 		return 0;
 	}
 	if (!lg_tree_get(tree, key, strlen(key), &entry))
-		return lg_fail(err, LG_ENOTFOUND, 0, "there is no key '%s'; nothing was changed: 'lastgood list' shows what is set",
-			key);
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"there is no key '%s'; nothing was changed: 'lastgood list' shows what is set", key);
 	return lg_changeset_add(set, key, strlen(key), NULL, 0, err);
 }
 
@@ -63,13 +64,15 @@ static int add_expectation(struct lg_changeset *set, const char *text, struct lg
 		return lg_context(err, LG_EUSAGE, "option '--if-change %s'", text);
 	for (size_t i = 0; i < set->count; i++) {
 		struct lg_change *change = &set->items[i];
-		if (strlen(change->key) != (size_t)(equals - text) || strncmp(change->key, text, strlen(change->key)) != 0)
+		if (strlen(change->key) != (size_t)(equals - text) ||
+			strncmp(change->key, text, strlen(change->key)) != 0)
 			continue;
 		change->has_expect = true;
 		change->expect_change = (uint64_t)number;
 		return 0;
 	}
-	return lg_fail(err, LG_EUSAGE, 0, "option '--if-change %s' names a key that this command does not change", text);
+	return lg_fail(err, LG_EUSAGE, 0,
+		"option '--if-change %s' names a key that this command does not change", text);
 }
 
 static int add_conditions(struct lg_cli *cli, struct lg_change_request *request, struct lg_error *err)
@@ -83,9 +86,10 @@ static int add_conditions(struct lg_cli *cli, struct lg_change_request *request,
 	}
 	if (!root)
 		return 0;
-	if (strlen(root) != (size_t)2 * LG_HASH_SIZE || lg_hex_decode(root, request->expect_root, LG_HASH_SIZE, err) < 0)
-		return lg_fail(err, LG_EUSAGE, 0, "option '--if-root' wants the %d hexadecimal digits of a root hash",
-			2 * LG_HASH_SIZE);
+	if (strlen(root) != (size_t)2 * LG_HASH_SIZE ||
+		lg_hex_decode(root, request->expect_root, LG_HASH_SIZE, err) < 0)
+		return lg_fail(err, LG_EUSAGE, 0,
+			"option '--if-root' wants the %d hexadecimal digits of a root hash", 2 * LG_HASH_SIZE);
 	request->has_expect_root = true;
 	return 0;
 }
@@ -107,9 +111,9 @@ static int change_words(struct lg_cli *cli, bool set, struct lg_error *err)
 		rc = set ? add_assignment(cli, &changes, cli->args.words[i], err)
 			 : add_unset(cli, &changes, snapshot.tree, cli->args.words[i], err);
 	if (rc == 0)
-		rc = lg_problems_fail(&cli->problems, err, "the change");
-	if (rc == 0)
 		rc = add_conditions(cli, &request, err);
+	if (rc == 0 && cli->problems.total)
+		return lg_change_refuse(cli, &request, "the change", err);
 	return rc < 0 ? rc : lg_change_run(cli, &request, err);
 }
 
@@ -130,7 +134,8 @@ static int no_such_key(const struct lg_tree *tree, const char *key, uint64_t rev
 	lg_cleanup(lg_buf_clear) struct lg_buf name = LG_BUF_INIT;
 	struct lg_schema *schema = NULL;
 	struct lg_entry entry;
-	int rc = lg_fail(err, LG_ENOTFOUND, 0, "there is no key '%s' at r%llu; 'lastgood list' shows what is set", key,
+	int rc = lg_fail(err, LG_ENOTFOUND, 0,
+		"there is no key '%s' at r%llu; 'lastgood list' shows what is set", key,
 		(unsigned long long)revision);
 	lg_buf_addf(&name, LG_SCHEMA_SPACE "%s", key);
 	if (lg_buf_check(&name, NULL) < 0 || !lg_tree_get(tree, name.data, name.len, &entry) ||
@@ -163,7 +168,8 @@ static int print_bare(struct lg_cli *cli, const char *value, size_t len, struct 
 	return 0;
 }
 
-static int print_value(struct lg_cli *cli, const struct lg_entry *entry, uint64_t revision, struct lg_error *err)
+static int print_value(
+	struct lg_cli *cli, const struct lg_entry *entry, uint64_t revision, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf value = LG_BUF_INIT;
 	bool reveal = lg_args_has(&cli->args, "reveal");
@@ -176,13 +182,13 @@ static int print_value(struct lg_cli *cli, const struct lg_entry *entry, uint64_
 		return print_bare(cli, value.data, value.len, err);
 	if (redacted) {
 		lg_output_line(&cli->output, LG_STYLE_PLAIN, "%s", lg_buf_str(&value));
-		lg_output_note(&cli->output, "lastgood: '%s' is a secret: 'lastgood get %s --reveal' shows it", entry->key,
-			entry->key);
+		lg_output_note(&cli->output, "lastgood: '%s' is a secret: 'lastgood get %s --reveal' shows it",
+			entry->key, entry->key);
 	}
 	return lg_output_document(&cli->output,
 		json_pack("{s:s, s:o, s:I, s:I}", "key", entry->key, "value",
-			redacted ? json_string(lg_buf_str(&value)) : lg_show_value_json(value.data, value.len), "change",
-			(json_int_t)entry->change, "revision", (json_int_t)revision),
+			redacted ? json_string(lg_buf_str(&value)) : lg_show_value_json(value.data, value.len),
+			"change", (json_int_t)entry->change, "revision", (json_int_t)revision),
 		err);
 }
 
@@ -238,16 +244,16 @@ static int list_one(void *arg, const struct lg_entry *entry)
 	return rc;
 }
 
-static int list_print(struct lg_cli *cli, struct list_state *state, const struct lg_tree *tree, uint64_t revision,
-	struct lg_error *err)
+static int list_print(struct lg_cli *cli, struct list_state *state, const struct lg_tree *tree,
+	uint64_t revision, struct lg_error *err)
 {
 	uint8_t root[LG_HASH_SIZE];
 	if (state->table)
 		return state->count ? lg_table_print(&state->rows, &cli->output, err) : 0;
 	lg_tree_hash(tree, root);
 	return lg_output_document(&cli->output,
-		json_pack("{s:I, s:o, s:O}", "revision", (json_int_t)revision, "root", lg_show_hash_json(root), "items",
-			state->items),
+		json_pack("{s:I, s:o, s:O}", "revision", (json_int_t)revision, "root", lg_show_hash_json(root),
+			"items", state->items),
 		err);
 }
 
@@ -269,8 +275,9 @@ static int list_tree(struct lg_cli *cli, const char *prefix, const struct lg_tre
 	if (rc < 0 || !items)
 		rc = lg_fail_nomem(err);
 	else if (len && state.count == 0)
-		rc = lg_fail(err, LG_ENOTFOUND, 0, "nothing is set at '%s' in r%llu; a prefix ends in '/': 'lastgood list %s%s'",
-			prefix, (unsigned long long)revision, prefix, prefix[len - 1] == '/' ? "" : "/");
+		rc = lg_fail(err, LG_ENOTFOUND, 0,
+			"nothing is set at '%s' in r%llu; a prefix ends in '/': 'lastgood list %s%s'", prefix,
+			(unsigned long long)revision, prefix, prefix[len - 1] == '/' ? "" : "/");
 	else
 		rc = list_print(cli, &state, tree, revision, err);
 	lg_table_clear(&state.rows);
@@ -293,13 +300,16 @@ static int run_list(struct lg_cli *cli, struct lg_error *err)
 
 /* --- the table --------------------------------------------------------------------------------------------------------------- */
 
-#define OPTION_AT                                                                                            \
-	{ "at", 0, "TARGET", "as it was then: r12, @-1, good, head, or a time such as 2026-11-22T14:03:05Z", false }
-#define OPTIONS_CONDITION                                                                                    \
-	{ "if-change", 0, "KEY=N", "only if the key's change number is still N (0: it is not set)", true },  \
-		{ "if-root", 0, "HEX", "only if the whole state still has this root hash", false },          \
-	{                                                                                                    \
-		"dry-run", 0, NULL, "check and show everything, change nothing", false                       \
+#define OPTION_AT                                                                                              \
+	{                                                                                                      \
+		"at", 0, "TARGET",                                                                             \
+			"as it was then: r12, @-1, good, head, or a time such as 2026-11-22T14:03:05Z", false  \
+	}
+#define OPTIONS_CONDITION                                                                                      \
+	{ "if-change", 0, "KEY=N", "only if the key's change number is still N (0: it is not set)", true },    \
+		{ "if-root", 0, "HEX", "only if the whole state still has this root hash", false },            \
+	{                                                                                                      \
+		"dry-run", 0, NULL, "check and show everything, change nothing", false                         \
 	}
 
 static const struct lg_option change_options[] = {
@@ -315,8 +325,10 @@ static const struct lg_option get_options[] = {
 static const struct lg_option list_options[] = { OPTION_AT, { 0 } };
 
 static const struct lg_example set_examples[] = {
-	{ "set web/port=8080 web/host=example.org --reason 'new address'", "two keys in one change: both or none" },
-	{ "set web/port=8081 --if-change web/port=12 --reason 'as agreed'", "only if nobody changed it since r12" },
+	{ "set web/port=8080 web/host=example.org --reason 'new address'",
+		"two keys in one change: both or none" },
+	{ "set web/port=8081 --if-change web/port=12 --reason 'as agreed'",
+		"only if nobody changed it since r12" },
 	{ 0 },
 };
 static const struct lg_example unset_examples[] = {
@@ -338,11 +350,14 @@ const struct lg_command lg_commands_value[] = {
 	{ .name = "set",
 		.usage = "KEY=VALUE… --reason TEXT [--if-change KEY=N]… [--if-root HEX] [--dry-run]",
 		.summary = "Sets keys, all or none",
-		.description =
-			"Sets one key or several in one change: it is recorded whole, or refused with every problem listed and "
-			"nothing changed.\n\nA value is JSON; a bare word is a string. What begins with '{', '[' or '\"' must be "
-			"JSON. The key ends at the first '='.\n\nAfterwards the services' files are brought in step. A delivery "
-			"that fails does not take the change back: the command says so and ends with the status of that failure.",
+		.description = "Sets one key or several in one change: it is recorded whole, or refused with "
+			       "every problem listed and "
+			       "nothing changed.\n\nA value is JSON; a bare word is a string. What begins with "
+			       "'{', '[' or '\"' must be "
+			       "JSON. The key ends at the first '='.\n\nAfterwards the services' files are "
+			       "brought in step. A delivery "
+			       "that fails does not take the change back: the command says so and ends with "
+			       "the status of that failure.",
 		.options = change_options,
 		.examples = set_examples,
 		.words_min = 1,
@@ -352,8 +367,10 @@ const struct lg_command lg_commands_value[] = {
 	{ .name = "get",
 		.usage = "KEY [--at TARGET] [--reveal]",
 		.summary = "Prints one value",
-		.description = "Prints the value of a key: a string bare, everything else as JSON; with -o json an object with "
-			       "key, value, change number and revision. A secret is shown as <secret> unless --reveal is given.",
+		.description = "Prints the value of a key: a string bare, everything else as JSON; with -o "
+			       "json an object with "
+			       "key, value, change number and revision. A secret is shown as <secret> unless "
+			       "--reveal is given.",
 		.options = get_options,
 		.examples = get_examples,
 		.words_min = 1,
@@ -363,7 +380,8 @@ const struct lg_command lg_commands_value[] = {
 	{ .name = "unset",
 		.usage = "KEY… --reason TEXT [--if-change KEY=N]… [--if-root HEX] [--dry-run]",
 		.summary = "Removes keys, all or none",
-		.description = "Removes one key or several in one change. Their history stays, and so does the way back.",
+		.description = "Removes one key or several in one change. Their history stays, and so does the "
+			       "way back.",
 		.options = change_options,
 		.examples = unset_examples,
 		.words_min = 1,
@@ -373,7 +391,8 @@ const struct lg_command lg_commands_value[] = {
 	{ .name = "list",
 		.usage = "[PREFIX/] [--at TARGET]",
 		.summary = "Lists keys and values",
-		.description = "Lists what is set, with the revision that last changed each key. Declarations are shown by "
+		.description = "Lists what is set, with the revision that last changed each key. Declarations "
+			       "are shown by "
 			       "'lastgood schema show', or with the prefix @schema/.",
 		.options = list_options,
 		.examples = list_examples,

@@ -31,13 +31,13 @@ struct lg_command {
 };
 #define LG_STATUS(code) (1u << -(code))
 /* What any command that opens the store may end with. */
-#define LG_STATUS_STORE                                                                                      \
-	(LG_STATUS(LG_ENOTFOUND) | LG_STATUS(LG_ECORRUPT) | LG_STATUS(LG_ENEWER) | LG_STATUS(LG_EIO) |       \
+#define LG_STATUS_STORE                                                                                        \
+	(LG_STATUS(LG_ENOTFOUND) | LG_STATUS(LG_ECORRUPT) | LG_STATUS(LG_ENEWER) | LG_STATUS(LG_EIO) |         \
 		LG_STATUS(LG_EPERM))
 /* What any command that changes it may. */
-#define LG_STATUS_CHANGE                                                                                     \
-	(LG_STATUS_STORE | LG_STATUS(LG_EINVALID) | LG_STATUS(LG_ECONFLICT) | LG_STATUS(LG_EHELD) |          \
-		LG_STATUS(LG_EBUSY) | LG_STATUS(LG_ENOSPC) | LG_STATUS(LG_EREADONLY) |                       \
+#define LG_STATUS_CHANGE                                                                                       \
+	(LG_STATUS_STORE | LG_STATUS(LG_EINVALID) | LG_STATUS(LG_ECONFLICT) | LG_STATUS(LG_EHELD) |            \
+		LG_STATUS(LG_EBUSY) | LG_STATUS(LG_ENOSPC) | LG_STATUS(LG_EREADONLY) |                         \
 		LG_STATUS(LG_EREFUSED) | LG_STATUS(LG_EUNKNOWN))
 
 /* One run of the program. */
@@ -60,13 +60,13 @@ const struct lg_command *lg_command_find(const char *name);
 /* Is it the first of two words? */
 bool lg_command_is_group(const char *word);
 
-extern const struct lg_command lg_commands_store[];    /* init */
+extern const struct lg_command lg_commands_store[]; /* init */
 extern const struct lg_command lg_commands_doctor[];
 extern const struct lg_command lg_commands_value[];    /* set get unset list */
 extern const struct lg_command lg_commands_transfer[]; /* import export */
 extern const struct lg_command lg_commands_schema[];
-extern const struct lg_command lg_commands_history[];  /* history show diff */
-extern const struct lg_command lg_commands_control[];  /* mark hold release */
+extern const struct lg_command lg_commands_history[]; /* history show diff */
+extern const struct lg_command lg_commands_control[]; /* mark hold release */
 extern const struct lg_command lg_commands_rollback[];
 extern const struct lg_command lg_commands_validate[];
 extern const struct lg_command lg_commands_monitor[];

@@ -5,10 +5,13 @@
 #include <string.h>
 
 const struct lg_option lg_global_options[] = {
-	{ "state-dir", 0, "DIR", "where the state lives; default $LASTGOOD_STATE_DIR, else the topology's, else " LG_DEFAULT_STATE_DIR,
+	{ "state-dir", 0, "DIR",
+		"where the state lives; default $LASTGOOD_STATE_DIR, else the topology's, "
+		"else " LG_DEFAULT_STATE_DIR,
 		false },
 	{ "config", 0, "FILE",
-		"the topology of this host; default $LASTGOOD_CONFIG, else DIR/lastgood.yaml, else " LG_DEFAULT_TOPOLOGY,
+		"the topology of this host; default $LASTGOOD_CONFIG, else DIR/lastgood.yaml, "
+		"else " LG_DEFAULT_TOPOLOGY,
 		false },
 	{ "output", 'o', "FORM", "table (for people), json or yaml", false },
 	{ "actor", 0, "NAME", "who acts; default $LASTGOOD_ACTOR, else $SUDO_USER, else the user", false },

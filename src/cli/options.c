@@ -63,7 +63,8 @@ static int add_word(struct lg_args *args, const char *word, struct lg_error *err
 	return 0;
 }
 
-static int add_given(struct lg_args *args, const struct lg_option *option, const char *value, struct lg_error *err)
+static int add_given(
+	struct lg_args *args, const struct lg_option *option, const char *value, struct lg_error *err)
 {
 	if (!option->many && lg_args_has(args, option->name))
 		return lg_fail(err, LG_EUSAGE, 0, "option '--%s' is given twice", option->name);
@@ -80,7 +81,8 @@ static int refuse(const struct tables *tables, int what, const char *argument, s
 {
 	const struct lg_option *row = optopt ? row_of(tables, optopt) : NULL;
 	if (what == ':' && row)
-		return lg_fail(err, LG_EUSAGE, 0, "option '--%s' needs an argument: %s", row->name, row->argument);
+		return lg_fail(
+			err, LG_EUSAGE, 0, "option '--%s' needs an argument: %s", row->name, row->argument);
 	if (row)
 		return lg_fail(err, LG_EUSAGE, 0, "option '--%s' takes no argument", row->name);
 	if (optopt)

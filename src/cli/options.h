@@ -40,7 +40,10 @@ struct lg_args {
 	const char **words; /* what is no option */
 	size_t word_count;
 };
-#define LG_ARGS_INIT { 0 }
+#define LG_ARGS_INIT                                                                                           \
+	{                                                                                                      \
+		0                                                                                              \
+	}
 
 enum lg_args_mode {
 	LG_ARGS_ALL,          /* everything */

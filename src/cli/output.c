@@ -69,7 +69,8 @@ static int add_object(const json_t *json, struct lg_buf *buf, int depth, struct 
 	const char *name;
 	json_t *member;
 	const char *separator = "{";
-	json_object_foreach ((json_t *)json, name, member) {
+	json_object_foreach((json_t *)json, name, member)
+	{
 		lg_buf_adds(buf, separator);
 		indent(buf, depth + 1);
 		lg_text_add_json_string(buf, name, strlen(name));
@@ -88,7 +89,8 @@ static int add_array(const json_t *json, struct lg_buf *buf, int depth, struct l
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach (json, i, item) {
+	json_array_foreach(json, i, item)
+	{
 		lg_buf_adds(buf, i ? "," : "[");
 		indent(buf, depth + 1);
 		int rc = add_json(item, buf, depth + 1, err);
@@ -128,7 +130,8 @@ int lg_output_document(struct lg_output *output, json_t *json, struct lg_error *
 		return lg_fail_nomem(err);
 	if (output->form == LG_OUTPUT_TABLE)
 		return 0;
-	int rc = output->form == LG_OUTPUT_JSON ? lg_output_json(owned, &buf, err) : lg_yaml_emit(owned, &buf, err);
+	int rc = output->form == LG_OUTPUT_JSON ? lg_output_json(owned, &buf, err)
+						: lg_yaml_emit(owned, &buf, err);
 	if (rc < 0)
 		return rc;
 	lg_output_raw(output, buf.data, buf.len);
@@ -144,8 +147,8 @@ void lg_output_raw(struct lg_output *output, const void *data, size_t len)
 		fwrite(data, 1, len, output->out); /* a failure shows in ferror: lg_output_flush */
 }
 
-static void put_printable(FILE *file, bool color, enum lg_style style, const char *prefix, const char *text,
-	size_t len)
+static void put_printable(
+	FILE *file, bool color, enum lg_style style, const char *prefix, const char *text, size_t len)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf buf = LG_BUF_INIT;
 	lg_text_add_printable(&buf, text, len);
@@ -202,14 +205,14 @@ static json_t *printable_json(const char *text)
 	return json_string(lg_buf_str(&buf));
 }
 
-static json_t *error_document(int code, const struct lg_error *error, const struct lg_problems *problems,
-	const char *hint)
+static json_t *error_document(
+	int code, const struct lg_error *error, const struct lg_problems *problems, const char *hint)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; problems && i < problems->count; i++)
-		json_array_append_new(list, json_pack("{s:o, s:o}", "subject",
-						    printable_json(problems->items[i].subject), "message",
-						    printable_json(problems->items[i].message)));
+		json_array_append_new(list,
+			json_pack("{s:o, s:o}", "subject", printable_json(problems->items[i].subject),
+				"message", printable_json(problems->items[i].message)));
 	json_t *body = json_pack("{s:s, s:o, s:i, s:o}", "code", lg_code_name(code), "message",
 		printable_json(error->message), "exit_status", lg_code_exit(code), "problems", list);
 	if (body && hint)
@@ -233,7 +236,10 @@ void lg_output_error(struct lg_output *output, int code, const struct lg_error *
 	fflush(output->out);
 	put_printable(output->err, output->color_err, LG_STYLE_BAD, "lastgood: ", error->message,
 		strlen(error->message));
-	if (problems)
+	/* the message of a single problem is in the error's already */
+	if (problems &&
+		!(problems->total == 1 && problems->count == 1 &&
+			strstr(error->message, problems->items[0].message)))
 		put_problems(output, problems);
 	if (hint)
 		lg_output_note(output, "lastgood: %s", hint);

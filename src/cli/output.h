@@ -20,7 +20,15 @@
 
 enum lg_output_form { LG_OUTPUT_TABLE, LG_OUTPUT_JSON, LG_OUTPUT_YAML };
 
-enum lg_style { LG_STYLE_PLAIN, LG_STYLE_BOLD, LG_STYLE_DIM, LG_STYLE_GOOD, LG_STYLE_BAD, LG_STYLE_WARN, LG_STYLE_NAME };
+enum lg_style {
+	LG_STYLE_PLAIN,
+	LG_STYLE_BOLD,
+	LG_STYLE_DIM,
+	LG_STYLE_GOOD,
+	LG_STYLE_BAD,
+	LG_STYLE_WARN,
+	LG_STYLE_NAME
+};
 #define LG_STYLE_COUNT 7
 #define LG_STYLE_END   "\033[0m"
 const char *lg_style_code(enum lg_style style);

@@ -20,7 +20,8 @@ static int redact(json_t *body)
 	const char *key;
 	json_t *value;
 	json_t *set = json_object_get(body, "set");
-	json_object_foreach (set, key, value) {
+	json_object_foreach(set, key, value)
+	{
 		if (json_is_object(value) && json_object_get(value, "@secret") &&
 			json_object_set_new(set, key, json_string(LG_SECRET_REDACTED)) != 0)
 			return -1;
@@ -115,11 +116,12 @@ json_t *lg_record_json(const struct lg_record *record)
 	lg_hex_encode(record->id, LG_ID_SIZE, id);
 	if (lg_record_what(record, &what) < 0)
 		return NULL;
-	json_t *json = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "seq", (json_int_t)record->seq, "kind",
-		lg_kind_name(record->kind), "time", lg_show_time_json(record->time_us), "actor",
+	json_t *json = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "seq", (json_int_t)record->seq,
+		"kind", lg_kind_name(record->kind), "time", lg_show_time_json(record->time_us), "actor",
 		lg_show_text_json(record->actor), "reason", lg_show_text_json(record->reason), "what",
 		lg_show_text_json(lg_buf_str(&what)), "id", id, "hash", lg_show_hash_json(record->hash));
-	if (json && record->has_root && json_object_set_new(json, "root", lg_show_hash_json(record->root)) != 0) {
+	if (json && record->has_root &&
+		json_object_set_new(json, "root", lg_show_hash_json(record->root)) != 0) {
 		json_decref(json);
 		return NULL;
 	}

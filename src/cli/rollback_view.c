@@ -12,14 +12,15 @@ void lg_rollback_view_redact(json_t *json)
 	const char *name;
 	json_t *member;
 	size_t i;
-	json_object_foreach (json, name, member) {
-		if (json_is_object(member) && json_object_size(member) == 1 && json_object_get(member, "@secret"))
+	json_object_foreach(json, name, member)
+	{
+		if (json_is_object(member) && json_object_size(member) == 1 &&
+			json_object_get(member, "@secret"))
 			json_object_set_new(json, name, json_string(LG_SECRET_REDACTED));
 		else
 			lg_rollback_view_redact(member);
 	}
-	json_array_foreach (json, i, member)
-		lg_rollback_view_redact(member);
+	json_array_foreach(json, i, member) lg_rollback_view_redact(member);
 }
 
 static const char *text_of(const json_t *json, const char *name)
@@ -82,10 +83,11 @@ static json_t *view_services(struct lg_cli *cli, const struct radius *radius)
 			lg_topology_service(cli->session.topology, lg_adapter_name(adapter));
 		if (!radius->concerned[i] || !lg_adapter_attached(adapter) || !service)
 			continue;
-		lg_output_line(&cli->output, LG_STYLE_WARN, "service %s: '%s' will be written, the service %s", service->name,
-			lg_adapter_path(adapter), notify_words(service->adapter.notify));
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "service", service->name, "file",
-						    lg_adapter_path(adapter), "notify", names[service->adapter.notify]));
+		lg_output_line(&cli->output, LG_STYLE_WARN, "service %s: '%s' will be written, the service %s",
+			service->name, lg_adapter_path(adapter), notify_words(service->adapter.notify));
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s}", "service", service->name, "file", lg_adapter_path(adapter),
+				"notify", names[service->adapter.notify]));
 	}
 	return list;
 }
@@ -96,14 +98,14 @@ static void view_head(struct lg_cli *cli, const struct lg_rollback_plan *plan)
 	lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
 	size_t changes = lg_rollback_plan_changes(plan);
 	add_scope(json, &scope);
-	lg_output_line(&cli->output, LG_STYLE_BOLD, "rollback %s: %s, %zu %s", lg_rollback_plan_id(plan), lg_buf_str(&scope),
-		changes, changes == 1 ? "key changes" : "keys change");
+	lg_output_line(&cli->output, LG_STYLE_BOLD, "rollback %s: %s, %zu %s", lg_rollback_plan_id(plan),
+		lg_buf_str(&scope), changes, changes == 1 ? "key changes" : "keys change");
 	if (*text_of(json, "why"))
 		lg_output_line(&cli->output, LG_STYLE_PLAIN, "target: %s", text_of(json, "why"));
 }
 
-int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *plan, bool all, json_t **ret_document,
-	struct lg_error *err)
+int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *plan, bool all,
+	json_t **ret_document, struct lg_error *err)
 {
 	struct radius radius = { .delivery = cli->session.delivery };
 	lg_autofree bool *concerned = calloc(lg_delivery_count(radius.delivery) + 1, sizeof *concerned);
@@ -118,9 +120,9 @@ int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *pla
 	lg_output_line(&cli->output, LG_STYLE_DIM, "plan %s", lg_rollback_plan_hash(plan));
 	json_t *json = json_deep_copy(lg_rollback_plan_json(plan));
 	lg_rollback_view_redact(json);
-	json_t *document = json_pack("{s:o, s:s, s:I, s:o, s:o}", "plan", json, "hash", lg_rollback_plan_hash(plan), "count",
-		(json_int_t)lg_rollback_plan_changes(plan), "services", services, "changes",
-		radius.diff.table ? json_array() : lg_show_diff_json(&radius.diff));
+	json_t *document = json_pack("{s:o, s:s, s:I, s:o, s:o}", "plan", json, "hash",
+		lg_rollback_plan_hash(plan), "count", (json_int_t)lg_rollback_plan_changes(plan), "services",
+		services, "changes", lg_show_diff_json(&radius.diff));
 	lg_show_diff_clear(&radius.diff);
 	if (rc == 0 && !document)
 		rc = lg_fail_nomem(err);
@@ -136,39 +138,75 @@ int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *pla
 static void say_success(struct lg_cli *cli, const struct lg_rollback_outcome *outcome)
 {
 	struct lg_output *output = &cli->output;
-	lg_output_line(output, LG_STYLE_GOOD, "rollback %s is %s: the state is r%llu", outcome->id, outcome->outcome,
-		(unsigned long long)outcome->revision);
+	lg_output_line(output, LG_STYLE_GOOD, "rollback %s is %s: the state is r%llu", outcome->id,
+		outcome->outcome, (unsigned long long)outcome->revision);
 	if (outcome->hold)
 		lg_output_line(output, LG_STYLE_WARN,
-			"held by h%llu: changes to this scope are refused until 'lastgood release h%llu --reason TEXT'",
+			"held by h%llu: changes to this scope are refused until 'lastgood release h%llu "
+			"--reason TEXT'",
 			(unsigned long long)outcome->hold, (unsigned long long)outcome->hold);
 	lg_output_line(output, LG_STYLE_PLAIN, "to take it back: lastgood rollback undo %s", outcome->id);
 	lg_output_line(output, LG_STYLE_PLAIN, "to look further: lastgood rollback show %s", outcome->id);
 }
 
-/* Every key of a backup file, and what became of it. */
-static void view_keys(struct lg_cli *cli, const json_t *plan, json_t *result)
+/* What became of one key of a backup file; set: what the plan writes, left: {KEY: why} left out as invalid. */
+static const char *key_outcome(const json_t *set, const json_t *left, const char *key, bool *ret_restored)
 {
-	json_t *keys = json_object_get(plan, "keys");
-	size_t i, restored = 0;
-	json_t *key;
-	if (!json_is_array(keys))
-		return;
-	json_array_foreach (keys, i, key) {
-		lg_output_line(&cli->output, LG_STYLE_PLAIN, "  %s: %s", text_of(key, "key"), text_of(key, "outcome"));
-		restored += strcmp(text_of(key, "outcome"), "restored") == 0;
-	}
-	lg_output_line(&cli->output, LG_STYLE_PLAIN, "%zu of %zu keys restored", restored, json_array_size(keys));
-	json_object_set(result, "keys", keys);
+	*ret_restored = json_object_get(set, key) != NULL;
+	if (json_object_get(left, key))
+		return json_string_value(json_object_get(left, key));
+	return *ret_restored ? "restored" : "unchanged";
 }
 
-void lg_rollback_view_outcome(struct lg_cli *cli, const char *id, const struct lg_rollback_outcome *outcome, json_t *record,
-	json_t *result)
+static json_t *left_out(const struct lg_problems *problems)
 {
-	json_t *report = json_object_get(record, "report");
+	json_t *left = json_object();
+	for (size_t i = 0; left && i < problems->count; i++)
+		json_object_set_new(left, problems->items[i].subject,
+			json_sprintf("left out: %s", problems->items[i].message));
+	return left;
+}
+
+static int add_key(struct lg_cli *cli, json_t *list, const char *key, const char *outcome)
+{
+	if (!cli->output.terminal || json_array_size(list) < lg_show_diff_limit(&cli->output))
+		lg_output_line(&cli->output, LG_STYLE_PLAIN, "  %s: %s", key, outcome);
+	return json_array_append_new(list,
+		json_pack("{s:o, s:o}", "key", lg_show_text_json(key), "outcome", lg_show_text_json(outcome)));
+}
+
+int lg_rollback_view_keys(struct lg_cli *cli, const json_t *plan, const struct lg_items *items, json_t *result,
+	struct lg_error *err)
+{
+	const json_t *changes = json_object_get(plan, "file_changes");
+	const json_t *set = json_object_get(changes, "set"), *unset = json_object_get(changes, "unset");
+	lg_cleanup(lg_json_freep) json_t *left = left_out(&cli->problems);
+	lg_cleanup(lg_json_freep) json_t *list = json_array();
+	size_t restored = 0, i;
+	json_t *key;
+	int rc = left && list ? 0 : -1;
+	for (i = 0; i < items->count && rc == 0; i++) {
+		bool one = false;
+		rc = add_key(cli, list, items->items[i].key, key_outcome(set, left, items->items[i].key, &one));
+		restored += one;
+	}
+	json_array_foreach(unset, i, key) if (rc == 0) rc =
+		add_key(cli, list, json_string_value(key), "removed");
+	if (rc != 0 || json_object_set(result, "keys", list) != 0)
+		return lg_fail_nomem(err);
+	lg_output_line(&cli->output, LG_STYLE_BOLD, "%zu restored, %zu unchanged, %zu removed, %zu left out",
+		restored, items->count > restored ? items->count - restored : 0, json_array_size(unset),
+		cli->problems.total);
+	return 0;
+}
+
+void lg_rollback_view_outcome(struct lg_cli *cli, const char *id, const struct lg_rollback_outcome *outcome,
+	json_t *record, json_t *result)
+{
+	json_t *report = json_object_get(json_object_get(record, "report"), "validation");
 	json_object_set_new(result, "rollback", json_string(id));
-	json_object_set_new(result, "outcome", json_string(outcome ? outcome->outcome : text_of(record, "state")));
-	view_keys(cli, json_object_get(record, "plan"), result);
+	json_object_set_new(
+		result, "outcome", json_string(outcome ? outcome->outcome : text_of(record, "state")));
 	if (json_is_object(report)) {
 		lg_report_print(report, &cli->output, NULL);
 		json_object_set(result, "validation", report);
@@ -198,7 +236,8 @@ int lg_rollback_view_list(const json_t *list, struct lg_output *output, struct l
 	size_t i;
 	json_t *plan;
 	lg_table_init(&rows, 6, headings);
-	json_array_foreach (list, i, plan) {
+	json_array_foreach(list, i, plan)
+	{
 		lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
 		add_scope(plan, &scope);
 		lg_table_add(&rows, LG_STYLE_NAME, text_of(plan, "id"));
@@ -220,7 +259,8 @@ static int view_journal(const json_t *journal, struct lg_output *output, struct 
 	lg_cleanup(lg_buf_clear) struct lg_buf line = LG_BUF_INIT;
 	size_t i;
 	json_t *item;
-	json_array_foreach (journal, i, item) {
+	json_array_foreach(journal, i, item)
+	{
 		lg_buf_reset(&line);
 		if (json_is_string(item))
 			lg_buf_adds(&line, json_string_value(item));
@@ -233,21 +273,25 @@ static int view_journal(const json_t *journal, struct lg_output *output, struct 
 
 int lg_rollback_view_record(const json_t *record, struct lg_output *output, struct lg_error *err)
 {
-	const json_t *plan = json_object_get(record, "plan");
 	lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
 	const char *state = text_of(record, "state");
-	add_scope(plan, &scope);
-	lg_output_line(output, state_style(state), "rollback %s: %s", text_of(plan, "id"), state);
+	add_scope(record, &scope);
+	lg_output_line(output, state_style(state), "rollback %s: %s", text_of(record, "id"), state);
 	lg_output_line(output, LG_STYLE_PLAIN, "scope   %s", lg_buf_str(&scope));
-	lg_output_line(output, LG_STYLE_PLAIN, "target  %s: from r%llu to r%llu", text_of(plan, "target"),
-		number_of(plan, "from"), number_of(plan, "to"));
-	lg_output_line(output, LG_STYLE_PLAIN, "actor   %s", text_of(plan, "actor"));
-	lg_output_line(output, LG_STYLE_PLAIN, "reason  %s", text_of(plan, "reason"));
+	lg_output_line(
+		output, LG_STYLE_PLAIN, "target  %s %s", text_of(record, "target"), text_of(record, "why"));
+	lg_output_line(output, LG_STYLE_PLAIN, "from    r%llu, %llu keys", number_of(record, "from"),
+		number_of(record, "changes"));
+	lg_output_line(output, LG_STYLE_PLAIN, "plan    %s", text_of(record, "hash"));
+	lg_output_line(output, LG_STYLE_PLAIN, "actor   %s", text_of(record, "actor"));
+	lg_output_line(output, LG_STYLE_PLAIN, "reason  %s", text_of(record, "reason"));
 	lg_output_line(output, LG_STYLE_PLAIN, "journal");
 	int rc = view_journal(json_object_get(record, "journal"), output, err);
 	if (rc == 0)
-		rc = lg_report_print(json_object_get(record, "report"), output, err);
+		rc = lg_report_print(
+			json_object_get(json_object_get(record, "report"), "validation"), output, err);
 	if (rc == 0)
-		lg_output_line(output, LG_STYLE_PLAIN, "'lastgood rollback undo %s' takes it back", text_of(plan, "id"));
+		lg_output_line(output, LG_STYLE_PLAIN, "'lastgood rollback undo %s' takes it back",
+			text_of(record, "id"));
 	return rc;
 }

@@ -99,7 +99,8 @@ static int load_topology(struct lg_cli *cli, struct lg_error *err)
 	if (rc < 0)
 		return rc;
 	if (host && session->named) {
-		const char *own = session->topology->state_dir ? session->topology->state_dir : LG_DEFAULT_STATE_DIR;
+		const char *own =
+			session->topology->state_dir ? session->topology->state_dir : LG_DEFAULT_STATE_DIR;
 		if (!same_directory(own, session->state_dir)) {
 			lg_topology_free(lg_steal_ptr(&session->topology));
 			free(lg_steal_ptr(&session->topology_path));
@@ -181,7 +182,8 @@ static void warn_unfinished(struct lg_cli *cli)
 		return; /* doctor says why; here it would only hide the command's own answer */
 	for (size_t i = 0; i < count; i++)
 		lg_output_warn(&cli->output,
-			"rollback %s was interrupted: finish it with 'lastgood rollback resume %s' or take it back "
+			"rollback %s was interrupted: finish it with 'lastgood rollback resume %s' or take it "
+			"back "
 			"with 'lastgood rollback undo %s'",
 			ids[i], ids[i], ids[i]);
 	lg_names_free(ids, count);
@@ -190,7 +192,8 @@ static void warn_unfinished(struct lg_cli *cli)
 static int open_config(struct lg_cli *cli, enum lg_session_use use, struct lg_error *err)
 {
 	struct lg_session *session = &cli->session;
-	struct lg_config_options options = { .state_dir = session->state_dir, .readonly = use == LG_SESSION_READ };
+	struct lg_config_options options = { .state_dir = session->state_dir,
+		.readonly = use == LG_SESSION_READ };
 	const char *url = session->topology ? session->topology->log_url : NULL;
 	if (url && strcmp(url, "sqlite") != 0) {
 		struct lg_log_open open = { .readonly = options.readonly, .clock = lg_clock_system() };

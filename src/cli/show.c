@@ -136,13 +136,16 @@ int lg_show_diff_print(struct lg_show_diff *diff, struct lg_output *output, stru
 		return 0;
 	int rc = lg_table_print(&diff->rows, output, err);
 	if (rc == 0 && diff->limit && diff->count > diff->limit)
-		lg_output_line(output, LG_STYLE_DIM, "and %zu more: -o json shows them all", diff->count - diff->limit);
+		lg_output_line(output, LG_STYLE_DIM, "and %zu more: -o json shows them all",
+			diff->count - diff->limit);
 	return rc;
 }
 
 json_t *lg_show_diff_json(struct lg_show_diff *diff)
 {
-	return diff->failed ? NULL : lg_steal_ptr(&diff->list);
+	if (diff->failed)
+		return NULL;
+	return diff->table ? json_array() : lg_steal_ptr(&diff->list);
 }
 
 /* --- what the command line says ------------------------------------------------------------------------------------------ */
@@ -151,16 +154,18 @@ int lg_cli_reason(const struct lg_cli *cli, const char *fallback, const char **r
 {
 	const char *reason = lg_args_value(&cli->args, "reason");
 	if (!reason && !fallback)
-		return lg_fail(err, LG_EUSAGE, 0, "'%s' wants --reason TEXT: say why, it is kept with the record",
-			cli->command->name);
+		return lg_fail(err, LG_EUSAGE, 0,
+			"'%s' wants --reason TEXT: say why, it is kept with the record", cli->command->name);
 	if (!reason)
 		reason = fallback;
 	size_t len = strlen(reason);
 	if (reason[strspn(reason, " \t\n")] == '\0')
-		return lg_fail(err, LG_EUSAGE, 0, "option '--reason' is empty: say why, it is kept with the record");
+		return lg_fail(
+			err, LG_EUSAGE, 0, "option '--reason' is empty: say why, it is kept with the record");
 	size_t valid = lg_utf8_valid_prefix(reason, len);
 	if (valid != len)
-		return lg_fail(err, LG_EINVALID, 0, "option '--reason' is no valid UTF-8 at byte %zu", valid + 1);
+		return lg_fail(
+			err, LG_EINVALID, 0, "option '--reason' is no valid UTF-8 at byte %zu", valid + 1);
 	*ret_reason = reason;
 	return 0;
 }
@@ -173,7 +178,8 @@ int lg_cli_scope(const struct lg_cli *cli, struct lg_scope *ret_scope, struct lg
 	for (size_t i = 0; rc == 0 && (text = lg_args_nth(&cli->args, "prefix", i)); i++) {
 		size_t len = strlen(text);
 		if (len == 0 || text[len - 1] != '/')
-			return lg_fail(err, LG_EUSAGE, 0, "a prefix ends in '/': --prefix '%s/', or --key '%s'", text, text);
+			return lg_fail(err, LG_EUSAGE, 0, "a prefix ends in '/': --prefix '%s/', or --key '%s'",
+				text, text);
 		rc = lg_scope_include(&scope, text, err);
 	}
 	for (size_t i = 0; rc == 0 && (text = lg_args_nth(&cli->args, "key", i)); i++) {
@@ -217,7 +223,8 @@ int lg_cli_state(struct lg_cli *cli, const char *target, const struct lg_scope *
 	}
 	if (lg_target_is_file(target))
 		return lg_fail(err, LG_EUSAGE, 0,
-			"'%s' is a file, and a revision is wanted here: r12, @-1, good, head or a time", target);
+			"'%s' is a file, and a revision is wanted here: r12, @-1, good, head or a time",
+			target);
 	int rc = lg_config_target(config, target, scope ? scope : &everything, ret_revision, NULL, err);
 	return rc < 0 ? rc : lg_config_tree_at(config, *ret_revision, ret_tree, err);
 }

@@ -36,7 +36,7 @@ void lg_show_diff_clear(struct lg_show_diff *diff);
 int lg_show_diff_visit(void *diff, const struct lg_entry *before, const struct lg_entry *after);
 /* Prints the rows, and how many more there are. */
 int lg_show_diff_print(struct lg_show_diff *diff, struct lg_output *output, struct lg_error *err);
-/* Hands the list over, for the document; NULL when memory was gone. */
+/* Hands the list over, for the document (empty in the table form); NULL when memory was gone. */
 json_t *lg_show_diff_json(struct lg_show_diff *diff);
 /* On a terminal the first 40, elsewhere all. */
 size_t lg_show_diff_limit(const struct lg_output *output);
@@ -44,7 +44,8 @@ size_t lg_show_diff_limit(const struct lg_output *output);
 /* --- what the command line says ---------------------------------------------------------------------------------------- */
 
 /* --reason; required and missing is LG_EUSAGE. Checked: UTF-8, not blank. fallback NULL: required. */
-int lg_cli_reason(const struct lg_cli *cli, const char *fallback, const char **ret_reason, struct lg_error *err);
+int lg_cli_reason(
+	const struct lg_cli *cli, const char *fallback, const char **ret_reason, struct lg_error *err);
 /* A scope from --prefix, --key and --except. */
 int lg_cli_scope(const struct lg_cli *cli, struct lg_scope *ret_scope, struct lg_error *err);
 /* One selector, key or prefix, as a word. */

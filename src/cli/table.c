@@ -59,7 +59,8 @@ void lg_table_add(struct lg_table *table, enum lg_style style, const char *text)
 		table->failed = true;
 		return;
 	}
-	table->cells[table->count++] = (struct lg_cell){ .text = copy, .width = text_width(copy), .style = style };
+	table->cells[table->count++] =
+		(struct lg_cell){ .text = copy, .width = text_width(copy), .style = style };
 }
 
 void lg_table_addf(struct lg_table *table, enum lg_style style, const char *fmt, ...)
@@ -136,7 +137,8 @@ int lg_table_print(struct lg_table *table, struct lg_output *output, struct lg_e
 	}
 	for (size_t i = 0; i < table->count; i++) {
 		size_t column = i % table->columns;
-		size_t width = output->terminal || table->cells[i].width < PAD_MAX ? table->cells[i].width : PAD_MAX;
+		size_t width =
+			output->terminal || table->cells[i].width < PAD_MAX ? table->cells[i].width : PAD_MAX;
 		widths[column] = width > widths[column] ? width : widths[column];
 	}
 	if (output->terminal)
