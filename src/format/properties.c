@@ -66,7 +66,7 @@ static size_t encode(uint32_t c, char *to)
 static int take_unicode(const struct lg_flat *flat, size_t *at, struct property_char *ret, struct lg_error *err)
 {
 	size_t start = *at - 2;
-	uint32_t c, low;
+	uint32_t c = 0, low = 0;
 	int rc = take_unit(flat, *at, &c, err);
 	if (rc < 0)
 		return rc;

@@ -297,7 +297,7 @@ static int take_scalar(struct reader *reader, const yaml_event_t *event)
 		return fail_mark(
 			reader, mark, "merge keys are not part of YAML 1.2: quote '<<' if it is a name");
 
-	size_t anchor;
+	size_t anchor = 0;
 	int rc = open_anchor(reader, event->data.scalar.anchor, &anchor);
 	if (rc < 0)
 		return rc;

@@ -37,12 +37,21 @@ const char *lg_test_dir(void)
 	return directory;
 }
 
+/* Paths live until the process ends: this list keeps them in sight of the leak checker. */
+struct test_path {
+	struct test_path *next;
+	char *path;
+};
+static struct test_path *paths;
+
 const char *lg_test_path(const char *name)
 {
-	char *path = NULL;
-	if (asprintf(&path, "%s/%s", lg_test_dir(), name) < 0)
+	struct test_path *made = malloc(sizeof *made);
+	if (!made || asprintf(&made->path, "%s/%s", lg_test_dir(), name) < 0)
 		abort();
-	return path;
+	made->next = paths;
+	paths = made;
+	return made->path;
 }
 
 void lg_test_write(const char *path, const void *data, size_t len)
