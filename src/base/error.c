@@ -89,6 +89,10 @@ static int refine(int code, int sys_errno)
 	return code;
 }
 
+#undef lg_fail /* see error.h: they are macros to clang-tidy */
+#undef lg_context
+#undef lg_fail_nomem
+
 int lg_fail(struct lg_error *err, int code, int sys_errno, const char *fmt, ...)
 {
 	code = refine(code, sys_errno);

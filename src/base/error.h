@@ -60,6 +60,20 @@ int lg_context(struct lg_error *err, int code, const char *fmt, ...) __attribute
 
 int lg_fail_nomem(struct lg_error *err);
 
+/* clang-tidy sees one source file at a time, and would follow paths on which a failure returns 0. */
+#ifdef __clang_analyzer__
+#define lg_negative(call)                                                                                    \
+	({                                                                                                   \
+		int code_ = call;                                                                            \
+		if (code_ >= 0)                                                                              \
+			__builtin_unreachable();                                                             \
+		code_;                                                                                       \
+	})
+#define lg_fail(...)       lg_negative((lg_fail)(__VA_ARGS__))
+#define lg_context(...)    lg_negative((lg_context)(__VA_ARGS__))
+#define lg_fail_nomem(err) lg_negative((lg_fail_nomem)(err))
+#endif
+
 void lg_error_clear(struct lg_error *err);
 
 const char *lg_code_name(int code); /* "not_found"; for JSON output */
