@@ -89,7 +89,7 @@ static int refine(int code, int sys_errno)
 	return code;
 }
 
-#undef lg_fail /* see error.h: they are macros to clang-tidy */
+#undef lg_fail /* see error.h: to clang-tidy they are macros */
 #undef lg_context
 #undef lg_fail_nomem
 

@@ -56,9 +56,10 @@ static void hand_back(struct lg_prober *prober, struct probe *probe)
 
 static void unlink_probe(struct probe **list, struct probe *probe)
 {
-	while (*list != probe)
+	while (*list && *list != probe)
 		list = &(*list)->next;
-	*list = probe->next;
+	if (*list)
+		*list = probe->next;
 }
 
 static void begin_started(struct lg_prober *prober, struct probe *list, struct probe **running)

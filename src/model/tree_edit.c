@@ -325,6 +325,8 @@ static int take_out(struct lg_node **slot, const struct span *span, struct lg_no
 	}
 	struct lg_branch *branch = lg_as_branch(*slot);
 	int64_t i = lg_branch_step(branch, span->text, span->len);
+	if (i < 0)
+		return LG_EINTERNAL;
 	if (branch->kids[i] == target)
 		return drop_kid(slot, (uint32_t)i);
 	if (own(slot) < 0)
@@ -332,7 +334,8 @@ static int take_out(struct lg_node **slot, const struct span *span, struct lg_no
 	branch = lg_as_branch(*slot);
 	uint64_t keys = lg_node_keys(branch->kids[i]);
 	int rc = take_out(&branch->kids[i], span, target);
-	kid_changed(branch, i, keys);
+	if (branch->kids[i]) /* always: had it been the target, drop_kid() would have run */
+		kid_changed(branch, i, keys);
 	return rc;
 }
 

@@ -117,8 +117,8 @@ struct lg_tree *lg_tree_of(
 	struct lg_node *root); /* takes the reference; NULL when memory is gone (reference kept) */
 
 /* Subtree of the keys that begin with prefix, or NULL. ret_floor: the highest floor above it. */
-struct lg_node *lg_node_find_prefix(struct lg_node *root, const char *prefix, size_t len, uint64_t *ret_floor);
-struct lg_leaf *lg_node_find(struct lg_node *root, const char *key, size_t len, uint64_t *ret_floor);
+struct lg_node *lg_node_find_prefix(struct lg_node *node, const char *prefix, size_t len, uint64_t *ret_floor);
+struct lg_leaf *lg_node_find(struct lg_node *node, const char *key, size_t len, uint64_t *ret_floor);
 
 /* First offset in which the keys differ (one may end there), at most `limit`. */
 static inline size_t lg_key_differ(const char *a, size_t a_len, const char *b, size_t b_len, size_t limit)

@@ -73,7 +73,7 @@ void lg_event_send(const struct lg_monitor *monitor, json_t *event); /* steals *
 /* Logs `message` with the error unless the same was said last into `complaint`; NULL error: all is well again. */
 void lg_complain(
 	char complaint[static 256], const char *message, const char *subject, const struct lg_error *error);
-void lg_event_step(void *monitor, const struct lg_rollback_event *event); /* lg_rollback_progress */
+void lg_event_step(void *arg, const struct lg_rollback_event *step); /* lg_rollback_progress */
 void lg_event_rollback(const struct lg_monitor *monitor, const struct lg_ward *ward,
 	const struct lg_rollback_outcome *outcome, const struct lg_error *error);
 

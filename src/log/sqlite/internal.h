@@ -65,6 +65,9 @@ const char *lg_sqlite_network_fs(unsigned long magic);
 /* --- sqlite.c --- */
 /* Turns a result code of SQLite into ours: "cannot <what> '<path>': <why>". */
 int lg_sqlite_fail(const struct lg_sqlite *s, int sqlite_rc, const char *what, struct lg_error *err);
+#ifdef __clang_analyzer__
+#define lg_sqlite_fail(...) lg_negative((lg_sqlite_fail)(__VA_ARGS__)) /* see base/error.h */
+#endif
 int lg_sqlite_prepare(const struct lg_sqlite *s, const char *sql, const char *what, sqlite3_stmt **ret_stmt,
 	struct lg_error *err);
 int lg_sqlite_exec(const struct lg_sqlite *s, const char *sql, const char *what, struct lg_error *err);

@@ -60,7 +60,8 @@ static int damaged(const struct lg_sqlite *s, const char *what, const char *why,
 		what, s->path, why);
 }
 
-int lg_sqlite_fail(const struct lg_sqlite *s, int sqlite_rc, const char *what, struct lg_error *err)
+/* in parentheses because it is a macro to clang-tidy: internal.h */
+int(lg_sqlite_fail)(const struct lg_sqlite *s, int sqlite_rc, const char *what, struct lg_error *err)
 {
 	int code = code_of(sqlite_rc);
 	if (code == LG_ENOMEM)
