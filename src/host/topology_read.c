@@ -462,12 +462,17 @@ static void *slot_of(void *target, size_t offset)
 	return (char *)target + offset;
 }
 
-static bool applies(const json_t *object, const struct lg_field *field)
+enum meaning { MEANT, NOT_MEANT, NOBODY_KNOWS };
+
+/* Whether a member belongs beside what its sibling says; a missing sibling is a problem of its own. */
+static enum meaning meaning_of(const json_t *object, const struct lg_field *field)
 {
 	if (!field->only_member)
-		return true;
+		return MEANT;
 	const json_t *sibling = json_object_get(object, field->only_member);
-	return json_is_string(sibling) && strcmp(json_string_value(sibling), field->only_value) == 0;
+	if (!json_is_string(sibling))
+		return NOBODY_KNOWS;
+	return strcmp(json_string_value(sibling), field->only_value) == 0 ? MEANT : NOT_MEANT;
 }
 
 static void read_initial(
@@ -488,8 +493,8 @@ static void read_field(struct lg_reader *reader, const char *where, const json_t
 	if (!path)
 		return;
 	const json_t *value = json_object_get(object, field->name);
-	bool meant = applies(object, field);
-	if (value && !meant) {
+	enum meaning meaning = meaning_of(object, field);
+	if (value && meaning == NOT_MEANT) {
 		lg_problems_add(
 			reader->problems, path, "is for %s '%s' only", field->only_member, field->only_value);
 		return;
@@ -498,7 +503,7 @@ static void read_field(struct lg_reader *reader, const char *where, const json_t
 	if (json_is_null(value) && (field->type == LG_FIELD_SECTION || field->type == LG_FIELD_ANY))
 		value = NULL;
 	if (!value) {
-		if (field->required && meant)
+		if (field->required && meaning == MEANT)
 			lg_problems_add(reader->problems, path, "is missing");
 		else if (field->initial)
 			read_initial(reader, path, field, target);
