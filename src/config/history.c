@@ -289,7 +289,9 @@ static int touch_record(void *arg, const struct lg_record *record, struct lg_err
 {
 	struct touch *touch = arg;
 	int rc;
-	if (record->kind == LG_KIND_CHANGE) {
+	if (lg_scope_is_all(touch->scope)) {
+		rc = FOUND;
+	} else if (record->kind == LG_KIND_CHANGE) {
 		rc = lg_body_each(
 			record->body, record->body_len, covered_key, (void *)(uintptr_t)touch->scope, err);
 	} else {
@@ -311,7 +313,12 @@ static int touch_by_selector(
 	struct lg_config *config, const char *selector, uint64_t at, struct touch *touch, struct lg_error *err)
 {
 	const struct lg_log_query query = {
-		.from = touch->seq + 1, .to = at, .kinds = LG_STATE_KINDS, .key = selector, .newest_first = true
+		.from = touch->seq + 1,
+		.to = at,
+		.kinds = LG_STATE_KINDS,
+		.key = selector,
+		.newest_first = true,
+		.no_body = lg_scope_is_all(touch->scope),
 	};
 	if (query.from > at)
 		return 0;

@@ -117,7 +117,10 @@ static int gather(void *arg, const struct lg_record *record, struct lg_error *er
 
 size_t lg_state_replay_cost(const struct lg_record *record)
 {
-	return record->body_len + 1024 + (record->kind == LG_KIND_RESTORE ? SCOPED_RESTORE_COST : 0);
+	static const char everything[] = "\"scope\":{}";
+	bool scoped = record->kind == LG_KIND_RESTORE &&
+		!memmem(record->body, record->body_len, everything, sizeof everything - 1);
+	return record->body_len + 1024 + (scoped ? SCOPED_RESTORE_COST : 0);
 }
 
 /* --- loading -------------------------------------------------------------------------------------------------------- */
@@ -182,11 +185,8 @@ static int check_checkpoint(struct lg_config *config, const struct lg_state *sta
 {
 	if (state->revision == 0)
 		return 0;
-	struct lg_error absent = LG_ERROR_INIT;
-	int rc = lg_log_get(config->log, state->revision, check_record_root, state->tree, &absent);
-	if (rc < 0 && rc != LG_ENOTFOUND && err)
-		*err = absent;
-	return rc == LG_ENOTFOUND ? 0 : rc;
+	const struct lg_log_query one = { .from = state->revision, .to = state->revision, .no_body = true };
+	return lg_log_query(config->log, &one, check_record_root, state->tree, err);
 }
 
 static int load(struct lg_config *config, uint64_t at, struct lg_state *state, struct lg_error *err)
@@ -235,14 +235,19 @@ int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret
 	if (at > config->head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0,
 			"there is no r%" PRIu64 " yet; the newest record is r%" PRIu64, at, config->head.seq);
+	struct lg_tree *known = at ? recall(config, at) : NULL;
+	if (known) {
+		*ret_tree = known;
+		return 0;
+	}
 	uint64_t revision = 0;
 	const struct lg_log_query newest = {
-		.to = at, .kinds = LG_STATE_KINDS, .newest_first = true, .limit = 1
+		.to = at, .kinds = LG_STATE_KINDS, .newest_first = true, .no_body = true, .limit = 1
 	};
 	int rc = at ? lg_log_query(config->log, &newest, first_seq, &revision, err) : 0;
 	if (rc < 0)
 		return rc;
-	struct lg_tree *known = revision ? recall(config, revision) : NULL;
+	known = revision ? recall(config, revision) : NULL;
 	if (!known && revision == config->published->revision)
 		known = lg_tree_ref(config->published->tree);
 	if (known) {

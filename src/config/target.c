@@ -49,9 +49,6 @@ struct hop {
 static int look_for_hop(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	struct hop *hop = arg;
-	hop->follows = false;
-	if (record->kind != LG_KIND_RESTORE)
-		return 0;
 	struct lg_restore_body body;
 	int rc = lg_restore_body_parse(record, &body, err);
 	if (rc < 0)
@@ -72,8 +69,11 @@ static int effective(struct lg_config *config, const struct lg_scope *scope, uin
 		if (rc < 0)
 			return rc;
 		struct hop hop = { .scope = scope };
+		const struct lg_log_query restore = {
+			.from = revision, .to = revision, .kinds = 1u << LG_KIND_RESTORE
+		};
 		if (revision)
-			rc = lg_log_get(config->log, revision, look_for_hop, &hop, err);
+			rc = lg_log_query(config->log, &restore, look_for_hop, &hop, err);
 		if (rc < 0)
 			return rc;
 		if (!hop.follows) {

@@ -101,6 +101,13 @@ struct lg_node *lg_node_find_prefix(struct lg_node *node, const char *prefix, si
 
 static pthread_mutex_t hashing = PTHREAD_MUTEX_INITIALIZER;
 
+/* libsodium chooses its fast BLAKE2b for this processor only once it is initialised. */
+__attribute__((constructor)) static void prepare_sodium(void)
+{
+	if (sodium_init() < 0)
+		abort();
+}
+
 static void update_u32(crypto_generichash_state *state, uint32_t value)
 {
 	const uint8_t bytes[4] = { (uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16),

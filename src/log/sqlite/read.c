@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define COLUMNS   "seq, id, time, kind, actor, reason, root, body_hash, hash, body"
+#define HEADER    "seq, id, time, kind, actor, reason, root, body_hash, hash"
+#define COLUMNS   HEADER ", body"
+#define NO_BODY   HEADER ", NULL"
 #define ALL_KINDS ((1u << LG_KIND_COUNT) - 1)
 
 /* --- what to ask ----------------------------------------------------------------------------------------------------- */
@@ -53,7 +55,8 @@ int lg_sqlite_query_sql(
 	if (stream)
 		add_stream(buf, kinds, key);
 	else
-		lg_buf_adds(buf, "SELECT " COLUMNS " FROM record WHERE seq BETWEEN ?1 AND ?2");
+		lg_buf_addf(buf, "SELECT %s FROM record WHERE seq BETWEEN ?1 AND ?2",
+			query->no_body ? NO_BODY : COLUMNS);
 	lg_buf_addf(buf, " ORDER BY seq %s LIMIT ?3", query->newest_first ? "DESC" : "ASC");
 	*ret_stream = stream;
 	return lg_buf_check(buf, err);
@@ -183,7 +186,10 @@ int lg_sqlite_query(struct lg_log *log, const struct lg_log_query *query, lg_log
 	if (rc == 0)
 		rc = lg_sqlite_prepare(s, lg_buf_str(&sql), "read", &stmt, err);
 	if (rc == 0 && stream)
-		rc = lg_sqlite_prepare(s, "SELECT " COLUMNS " FROM record WHERE seq = ?1", "read", &fetch, err);
+		rc = lg_sqlite_prepare(s,
+			query->no_body ? "SELECT " NO_BODY " FROM record WHERE seq = ?1"
+				       : "SELECT " COLUMNS " FROM record WHERE seq = ?1",
+			"read", &fetch, err);
 	if (rc < 0)
 		return rc;
 	int step = bind_query(stmt, query);

@@ -1,0 +1,274 @@
+/* bench/tree - what the tree costs, beside the targets of the design and, for reads, beside libc's balanced tree (tsearch).
+ *
+ *	tree [KEYS …]     default 100000
+ *
+ * Figures are medians over rounds; each round reads the clock once around many operations. */
+#include "model/tree.h"
+#include "base/cleanup.h"
+
+#include <malloc.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ROUNDS 9
+
+struct item {
+	char key[64];
+	size_t key_len;
+	char value[64];
+	size_t value_len;
+};
+
+static struct item *items;
+static size_t item_count;
+static uint64_t rng = 0x9e3779b97f4a7c15;
+static volatile uint64_t sink; /* keeps the compiler from dropping a read */
+
+static uint64_t draw(uint64_t below)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return (rng >> 11) % below;
+}
+
+static double now_us(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static void die(const struct lg_error *err)
+{
+	fprintf(stderr, "bench/tree: %s\n", err->message);
+	exit(1);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof *values, by_number);
+	return values[count / 2];
+}
+
+/* service-017/section-03/setting-000123: names as people give them */
+static void make_items(size_t count)
+{
+	items = calloc(count, sizeof *items);
+	item_count = count;
+	for (size_t i = 0; items && i < count; i++) {
+		struct item *item = &items[i];
+		item->key_len = (size_t)snprintf(item->key, sizeof item->key,
+			"service-%03zu/section-%02zu/setting-%06zu", i % 97, (i / 97) % 31, i);
+		item->value_len =
+			(size_t)snprintf(item->value, sizeof item->value, "{\"limit\":%zu,\"on\":true}", i);
+	}
+	if (!items)
+		abort();
+	qsort(items, count, sizeof *items, by_key);
+}
+
+static struct lg_tree *build_sorted(void)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_tree_builder *builder = lg_tree_builder_new();
+	for (size_t i = 0; i < item_count; i++) {
+		const struct lg_entry entry = { items[i].key, items[i].key_len, items[i].value,
+			items[i].value_len, 1 };
+		if (lg_tree_builder_add(builder, &entry, NULL, &err) < 0)
+			die(&err);
+	}
+	struct lg_tree *tree = lg_tree_builder_finish(builder, &err);
+	if (!tree)
+		die(&err);
+	return tree;
+}
+
+static struct lg_tree *change(struct lg_tree *tree, size_t changes, uint64_t seq)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_tree_edit *edit = lg_tree_edit_begin(tree);
+	for (size_t i = 0; i < changes; i++) {
+		const struct item *item = &items[draw(item_count)];
+		char value[64];
+		size_t len = (size_t)snprintf(
+			value, sizeof value, "{\"limit\":%zu,\"on\":false}", (size_t)draw(1000000));
+		if (lg_tree_edit_put(edit, item->key, item->key_len, value, len, seq, &err) < 0)
+			die(&err);
+	}
+	return lg_tree_edit_commit(edit);
+}
+
+static int count_one(void *arg, const struct lg_entry *before, const struct lg_entry *after)
+{
+	(void)before;
+	(void)after;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* --- figures ---------------------------------------------------------------------------------------------------------- */
+
+static double time_gets(const struct lg_tree *tree)
+{
+	enum { GETS = 200000 };
+	double rounds[ROUNDS];
+	for (int r = 0; r < ROUNDS; r++) {
+		double start = now_us();
+		for (int i = 0; i < GETS; i++) {
+			struct lg_entry entry;
+			const struct item *item = &items[draw(item_count)];
+			if (!lg_tree_get(tree, item->key, item->key_len, &entry))
+				abort();
+			sink += (uint64_t)entry.value[0];
+		}
+		rounds[r] = (now_us() - start) / GETS;
+	}
+	return median(rounds, ROUNDS);
+}
+
+static double time_tfind(void)
+{
+	enum { GETS = 200000 };
+	void *root = NULL;
+	double rounds[ROUNDS];
+	for (size_t i = 0; i < item_count; i++)
+		tsearch(&items[(i * 7919) % item_count], &root, by_key);
+	for (int r = 0; r < ROUNDS; r++) {
+		double start = now_us();
+		for (int i = 0; i < GETS; i++) {
+			struct item *const *found = tfind(&items[draw(item_count)], &root, by_key);
+			sink += (uint64_t)(*found)->value[0];
+		}
+		rounds[r] = (now_us() - start) / GETS;
+	}
+	while (root)
+		tdelete(*(struct item **)root, &root, by_key);
+	return median(rounds, ROUNDS);
+}
+
+static double time_changes(struct lg_tree *tree)
+{
+	enum { CHANGES = 2000 };
+	double rounds[ROUNDS];
+	uint8_t hash[LG_HASH_SIZE];
+	struct lg_tree *now = lg_tree_ref(tree);
+	for (int r = 0; r < ROUNDS; r++) {
+		double start = now_us();
+		for (int i = 0; i < CHANGES; i++) {
+			struct lg_tree *next = change(now, 1, 2);
+			lg_tree_hash(next, hash);
+			lg_tree_unref(now);
+			now = next;
+		}
+		rounds[r] = (now_us() - start) / CHANGES;
+	}
+	lg_tree_unref(now);
+	return median(rounds, ROUNDS);
+}
+
+static double time_diff(struct lg_tree *tree, size_t *ret_found)
+{
+	double rounds[ROUNDS];
+	uint8_t hash[LG_HASH_SIZE];
+	struct lg_tree *changed = change(tree, 1000, 3);
+	lg_tree_hash(changed, hash);
+	for (int r = 0; r < ROUNDS; r++) {
+		size_t found = 0;
+		double start = now_us();
+		lg_tree_diff(tree, changed, NULL, count_one, &found);
+		rounds[r] = now_us() - start;
+		*ret_found = found;
+	}
+	lg_tree_unref(changed);
+	return median(rounds, ROUNDS);
+}
+
+static double time_graft(struct lg_tree *tree)
+{
+	enum { GRAFTS = 1000 };
+	struct lg_error err = LG_ERROR_INIT;
+	double rounds[ROUNDS];
+	uint8_t hash[LG_HASH_SIZE];
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
+	struct lg_tree *other = change(tree, item_count / 10 + 1, 4);
+	if (lg_scope_include(&scope, "service-017/", &err) < 0)
+		die(&err);
+	lg_tree_hash(other, hash);
+	for (int r = 0; r < ROUNDS; r++) {
+		double start = now_us();
+		for (int i = 0; i < GRAFTS; i++) {
+			struct lg_tree_edit *edit = lg_tree_edit_begin(tree);
+			if (lg_tree_edit_restore(edit, other, &scope, 5, &err) < 0)
+				die(&err);
+			struct lg_tree *grafted = lg_tree_edit_commit(edit);
+			lg_tree_hash(grafted, hash);
+			lg_tree_unref(grafted);
+		}
+		rounds[r] = (now_us() - start) / GRAFTS;
+	}
+	lg_tree_unref(other);
+	return median(rounds, ROUNDS);
+}
+
+/* target 0: none. peer 0: none. */
+static void row(const char *what, double value, const char *unit, double target, double peer)
+{
+	printf("  %-36s %10.2f %-2s", what, value, unit);
+	if (peer > 0)
+		printf("  tsearch in this run %.2f %s, ratio %.2f", peer, unit, peer / value);
+	printf("\n");
+	if (target > 0)
+		printf("  target %s: %s <= %g %s\n", value <= target ? "met" : "MISSED", what, target, unit);
+}
+
+static void bench(size_t count)
+{
+	uint8_t hash[LG_HASH_SIZE];
+	make_items(count);
+	size_t before = mallinfo2().uordblks;
+	double start = now_us();
+	struct lg_tree *tree = build_sorted();
+	double built = now_us();
+	lg_tree_hash(tree, hash);
+	double hashed = now_us();
+	size_t total, payload;
+	lg_tree_memory(tree, &total, &payload);
+	double heap = (double)(mallinfo2().uordblks - before - payload) / (double)count;
+	size_t found;
+	printf("\nthe tree with %zu keys\n", count);
+	row("random get", time_gets(tree), "us", 1.5, time_tfind());
+	row("one-key change with hash", time_changes(tree), "us", 20, 0);
+	row("diff of 1,000 changes", time_diff(tree, &found) / 1000, "ms", 5, 0);
+	row("graft of a prefix with hash", time_graft(tree), "us", 0, 0);
+	row("memory a key beside key and value", heap, "B", 250, 0);
+	row("build from sorted entries", (built - start) / 1000, "ms", 0, 0);
+	row("hash of all", (hashed - built) / 1000, "ms", 0, 0);
+	printf("  (the diff found %zu keys)\n", found);
+	lg_tree_unref(tree);
+	free(items);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 1)
+		bench(100000);
+	for (int i = 1; i < argc; i++)
+		bench(strtoul(argv[i], NULL, 10));
+	return 0;
+}
