@@ -214,12 +214,32 @@ static int write_state(const struct delivery *d, struct lg_error *err)
 		adapter->clock->realtime_us(adapter->clock), &d->next, err);
 }
 
+/* Whoever was killed in the middle may have left a temporary beside the file, and its secrets in it.  With the locks held
+ * nobody is writing one; the check's lock may be taken by a check outside any delivery, which then cleans up itself. */
+static int sweep(const struct lg_adapter *adapter, struct lg_error *err)
+{
+	int rc = lg_file_sweep(adapter->spec->path, err);
+	if (rc < 0 || !adapter->spec->check)
+		return rc;
+	lg_autoclose int held = -1;
+	rc = take_lock(adapter, adapter->check_lock_path, 0, &held, err);
+	if (rc == LG_EBUSY)
+		return 0;
+	if (rc == 0)
+		rc = lg_file_sweep(adapter->stage_path, err);
+	if (rc == 0 && lg_file_exists(adapter->stage_path))
+		rc = lg_file_remove(adapter->stage_path, err);
+	return rc;
+}
+
 /* Renders, and compares with what stands: sets text, differs, next. */
 static int compare(struct delivery *d, const struct lg_tree *tree, struct lg_error *err)
 {
 	int rc = render(d->adapter, tree, &d->text, &d->secret, err);
 	if (rc == 0)
 		rc = check_place(d->adapter, err);
+	if (rc == 0)
+		rc = sweep(d->adapter, err);
 	if (rc < 0)
 		return rc;
 	uint8_t found[LG_HASH_SIZE];
@@ -243,9 +263,6 @@ static int install(struct delivery *d, struct lg_error *err)
 		former->revision == next->revision && former->notified == next->notified &&
 		memcmp(former->hash, next->hash, sizeof next->hash) == 0;
 	int rc = known ? 0 : write_state(d, err);
-	/* a delivery that was killed may have left its temporary; we have the lock, so nobody is writing one now */
-	if (rc == 0 && d->differs)
-		rc = lg_file_sweep(d->adapter->spec->path, err);
 	if (rc == 0 && d->differs) {
 		/* a new file with a secret in it is its owner's only; an existing one keeps what the admin gave it */
 		struct lg_replace_options options = { .mode = d->secret ? 0600 : 0644, .keep_meta = true };

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAID_MAX ((size_t)600) /* of the check's words, in a message of LG_ERROR_MESSAGE_SIZE */
+#define OUTPUT_MAX ((size_t)1 << 20) /* read of what it prints; the rest is dropped */
+#define SAID_MAX   ((size_t)600)     /* of the check's words, in a message of LG_ERROR_MESSAGE_SIZE */
 
 /* malloc'd text with each `from` replaced by `to`; NULL when memory is gone */
 static char *replace_all(const char *text, const char *from, const char *to)
@@ -101,6 +102,7 @@ static int run(const struct lg_service_spec *service, const char *stage_path, st
 		.argv = (const char *const *)argv,
 		.env = (const char *const *)service->env,
 		.dir = service->dir,
+		.output_max = OUTPUT_MAX,
 		.timeout_ms = adapter->check_timeout_ns / 1000000 + (adapter->check_timeout_ns % 1000000 > 0),
 	};
 	lg_cleanup(lg_run_result_clear) struct lg_run_result result = { 0 };
