@@ -7,23 +7,13 @@
 
 #define RECORDS 9
 
-static struct lg_log *open_log(const char *path, bool create)
-{
-	struct lg_error err = LG_ERROR_INIT;
-	struct lg_log *log = NULL;
-	char url[600];
-	snprintf(url, sizeof url, "sqlite:%s", path);
-	lg_assert_ok(lg_log_open(url, &(struct lg_log_open){ .create = create }, &log, &err), &err);
-	return log;
-}
-
 static const char *make_store(void)
 {
 	static unsigned count;
 	char name[32];
 	snprintf(name, sizeof name, "store%u.db", count++);
 	const char *path = lg_test_path(name);
-	struct lg_log *log = open_log(path, true);
+	struct lg_log *log = lg_test_open(path, true);
 	lg_test_fill(log, RECORDS);
 	lg_log_close(log);
 	return path;
@@ -86,7 +76,7 @@ static void test_altered(void **state)
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, row->sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-	struct lg_log *log = open_log(path, false);
+	struct lg_log *log = lg_test_open(path, false);
 	lg_assert_code(lg_log_verify_chain(log, 0, 0, &err), LG_ECORRUPT, &err);
 	snprintf(words, sizeof words, "record %llu", row->found_at);
 	if (!strstr(err.message, words))
@@ -98,7 +88,7 @@ static void test_unaltered(void **state)
 {
 	struct lg_error err = LG_ERROR_INIT;
 	(void)state;
-	struct lg_log *log = open_log(make_store(), false);
+	struct lg_log *log = lg_test_open(make_store(), false);
 	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
 	lg_log_close(log);
 }
@@ -162,7 +152,7 @@ static void test_bytes(void **state)
 	(void)state;
 
 	const char *path = make_store();
-	struct lg_log *log = open_log(path, false);
+	struct lg_log *log = lg_test_open(path, false);
 	lg_assert_ok(lg_log_query(log, &(struct lg_log_query){ 0 }, remember, hashes, &err), &err);
 	lg_log_close(log);
 	sqlite3 *db = NULL;

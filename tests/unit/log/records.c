@@ -32,6 +32,16 @@ struct lg_log_head lg_test_head_after(const struct lg_record *record)
 	return head;
 }
 
+struct lg_log *lg_test_open(const char *path, bool create)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_log *log = NULL;
+	char url[600];
+	snprintf(url, sizeof url, "sqlite:%s", path);
+	lg_assert_ok(lg_log_open(url, &(struct lg_log_open){ .create = create }, &log, &err), &err);
+	return log;
+}
+
 int lg_test_append(struct lg_log *log, enum lg_kind kind, const char *body, const char *const *keys,
 	size_t key_count, struct lg_error *err)
 {

@@ -12,6 +12,9 @@ struct lg_record lg_test_record(const struct lg_log_head *previous, enum lg_kind
 void lg_test_seal(struct lg_record *record, const struct lg_log_head *previous);
 struct lg_log_head lg_test_head_after(const struct lg_record *record);
 
+/* The SQLite log at `path`; fails the test when it cannot be opened. */
+struct lg_log *lg_test_open(const char *path, bool create);
+
 /* Appends one record at the present head, no second try. */
 int lg_test_append(struct lg_log *log, enum lg_kind kind, const char *body, const char *const *keys,
 	size_t key_count, struct lg_error *err);
