@@ -156,6 +156,7 @@ static int commit(struct lg_cli *cli, const struct lg_change_request *request,
 	int rc = lg_config_commit(cli->session.config, &change, ret_committed, &found, err);
 	for (size_t i = 0; i < found.count; i++)
 		lg_problems_add(&cli->problems, found.items[i].subject, "%s", found.items[i].message);
+	cli->problems.total += found.total - found.count;
 	return rc;
 }
 
