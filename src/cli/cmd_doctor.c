@@ -73,7 +73,8 @@ static bool check_directory(struct doctor *doctor)
 			"run lastgood as its owner, or give it to the user that runs lastgood", "%s",
 			err.message);
 	else if (st.st_mode & 0077)
-		say(doctor, "state directory", WORTH_A_LOOK, "'chmod 700' closes it",
+		say(doctor, "state directory", st.st_mode & 0022 ? WRONG : WORTH_A_LOOK,
+			"'chmod 700' closes it",
 			"'%s' is open to others (mode %03o), and it holds the key to the secrets", dir,
 			st.st_mode & 0777);
 	else
