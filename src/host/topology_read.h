@@ -45,15 +45,16 @@ struct lg_choice {
 struct lg_field {
 	const char *name; /* NULL ends the table */
 	enum lg_field_type type;
-	size_t offset; /* in the target */
 	bool required;
+	bool has_flag; /* SECTION: the bool at flag_offset says whether it was there */
+	size_t offset; /* in the target */
+	size_t flag_offset;
 	const char *initial; /* default, as JSON text; NULL: zero */
 	int64_t min, max;    /* COUNT, INT, DURATION */
 	const struct lg_choice *choices;
 	const struct lg_field *fields; /* SECTION */
-	bool has_flag;                 /* SECTION: the bool at flag_offset says whether it was there */
-	size_t flag_offset;
-	const char *only_member, *only_value; /* allowed and required only where this sibling has this value */
+	/* allowed and required only where this sibling has this value */
+	const char *only_member, *only_value;
 };
 
 struct lg_reader {

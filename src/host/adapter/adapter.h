@@ -2,8 +2,8 @@
  *
  * render (pure) → check (the staged bytes beside the destination, with the service's own command) → install (durable
  * replace; mode and owner kept) → notify (reload or restart through the service's driver) → read back.
- * One delivery per adapter at a time (lock in STATE_DIR/adapters/NAME.lock), never an older revision over a newer one
- * unless `force`.  What was delivered last is in STATE_DIR/adapters/NAME.json:
+ * One delivery per adapter at a time (lock in STATE_DIR/adapters/NAME.lock), never an older sequence over a newer one.
+ * What was delivered last is in STATE_DIR/adapters/NAME.json:
  *	{"revision":12,"sequence":17,"hash":HEX,"path":…,"time":…,"notified":true}
  * `sequence` is the log seq that the delivery acts for (a rollback delivers the old content under a new seq).  `notified`
  * false: the service has not heard of this file, and the next delivery of it tells it.
