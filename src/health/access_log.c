@@ -20,8 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_LIMIT (64 * 1024)
-#define READ_LIMIT (8 * 1024 * 1024)
+#define LINE_LIMIT ((size_t)64 * 1024)
+#define READ_LIMIT ((size_t)8 * 1024 * 1024)
 
 struct lg_access_log {
 	char *path;
@@ -46,16 +46,18 @@ enum status_class { STATUS_NONE, STATUS_FINE, STATUS_ERROR };
 /* "200", "-", with nothing but a blank, a quote, a comma, a brace or the end behind it. */
 static enum status_class classify(const char *text, size_t len)
 {
+	static const char behind[] = " \t\r\",}]";
 	size_t n = 0;
-	while (n < len && !memchr(" \t\",}]\r", text[n], 7))
+	while (n < len && text[n] >= '0' && text[n] <= '9')
 		n++;
-	if (n == 1 && text[0] == '-')
+	bool is_dash = n == 0 && len > 0 && text[0] == '-';
+	size_t end = is_dash ? 1 : n;
+	if (end < len && (text[end] == '\0' || !strchr(behind, text[end])))
+		return STATUS_NONE;
+	if (is_dash)
 		return STATUS_ERROR;
 	if (n != 3)
 		return STATUS_NONE;
-	for (size_t i = 0; i < 3; i++)
-		if (text[i] < '0' || text[i] > '9')
-			return STATUS_NONE;
 	if (memcmp(text, "000", 3) == 0)
 		return STATUS_ERROR;
 	if (text[0] < '1' || text[0] > '5')
@@ -216,7 +218,7 @@ int lg_access_log_open(const char *path, struct lg_access_log **ret_log, struct 
 		return lg_fail_nomem(err);
 	}
 	int fd = -1;
-	struct stat st;
+	struct stat st = { 0 };
 	int rc = open_file(path, &fd, &st, err);
 	if (rc == 0) {
 		adopt(log, fd, &st, st.st_size);
@@ -272,7 +274,7 @@ static int read_on(struct lg_access_log *log, size_t *budget, struct counts *cou
 static int follow_rotation(struct lg_access_log *log, struct lg_error *err)
 {
 	int fd = -1;
-	struct stat st;
+	struct stat st = { 0 };
 	if (log->fd >= 0 && stat(log->path, &st) == 0 && st.st_dev == log->device && st.st_ino == log->inode)
 		return 0;
 	int rc = open_file(log->path, &fd, &st, err);

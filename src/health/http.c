@@ -5,7 +5,6 @@
  * a server that accepts no new ones), and what the server sends is thrown away: beyond 64 KiB of body the transfer ends
  * there and the status stands.
  */
-#include "base/cleanup.h"
 #include "health/transfer.h"
 
 #include <limits.h>
@@ -13,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BODY_LIMIT   (64 * 1024)
-#define HEADER_LIMIT (64 * 1024)
+#define BODY_LIMIT   ((size_t)64 * 1024)
+#define HEADER_LIMIT ((size_t)64 * 1024)
 
-static size_t on_body(char *data, size_t size, size_t count, void *arg)
+static size_t on_body(const char *data, size_t size, size_t count, void *arg)
 {
 	struct lg_transfer *transfer = arg;
 	(void)data;
@@ -25,7 +24,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 	return transfer->body_len > BODY_LIMIT ? 0 : count;
 }
 
-static size_t on_header(char *data, size_t size, size_t count, void *arg)
+static size_t on_header(const char *data, size_t size, size_t count, void *arg)
 {
 	struct lg_transfer *transfer = arg;
 	(void)data;
@@ -185,10 +184,14 @@ int lg_http_get_many(const char *const *urls, const int64_t *timeouts_ms, size_t
 	int rc = lg_curl(&api, err);
 	if (rc < 0)
 		return rc;
-	lg_autofree struct lg_transfer *transfers = calloc(count, sizeof *transfers);
-	CURLM *multi = transfers ? api->multi_init() : NULL;
-	if (!multi)
+	struct lg_transfer *transfers = calloc(count, sizeof *transfers);
+	if (!transfers)
 		return lg_fail_nomem(err);
+	CURLM *multi = api->multi_init();
+	if (!multi) {
+		free(transfers);
+		return lg_fail_nomem(err);
+	}
 	rc = get_all(api, multi, transfers, urls, timeouts_ms, count, err);
 	for (size_t i = 0; i < count; i++) {
 		lg_transfer_end(&transfers[i]);
@@ -196,6 +199,7 @@ int lg_http_get_many(const char *const *urls, const int64_t *timeouts_ms, size_t
 			ret_answers[i] = transfers[i].answer;
 	}
 	api->multi_cleanup(multi);
+	free(transfers);
 	return rc;
 }
 

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 /* Memory is fixed, so samples that lie closer together than a thousandth of the window share a slot. */
-#define WINDOW_SLOTS 1024
+#define WINDOW_SLOTS ((size_t)1024)
 
 struct slot {
 	int64_t boottime_ns; /* of the first sample in it */
@@ -139,7 +139,7 @@ static void slot_drop_oldest(struct lg_trigger *trigger)
 static void window_add(struct lg_trigger *trigger, int64_t now, int64_t requests, int64_t errors)
 {
 	/* a reader that counted nonsense must not overflow the sums */
-	const int64_t limit = INT64_MAX / (2 * WINDOW_SLOTS);
+	const int64_t limit = INT64_MAX / 2 / (int64_t)WINDOW_SLOTS;
 	requests = requests < 0 ? 0 : requests > limit ? limit : requests;
 	errors = errors < 0 ? 0 : errors > requests ? requests : errors;
 	while (trigger->used > 0 && now - slot_at(trigger, 0)->boottime_ns >= trigger->spec->window_ns)
@@ -147,7 +147,7 @@ static void window_add(struct lg_trigger *trigger, int64_t now, int64_t requests
 	if (requests == 0)
 		return;
 	struct slot *newest = trigger->used > 0 ? slot_at(trigger, trigger->used - 1) : NULL;
-	if (newest && now - newest->boottime_ns < trigger->spec->window_ns / (WINDOW_SLOTS - 1) &&
+	if (newest && now - newest->boottime_ns < trigger->spec->window_ns / (int64_t)(WINDOW_SLOTS - 1) &&
 		newest->requests <= limit - requests) {
 		newest->requests += requests;
 		newest->errors += errors;

@@ -27,8 +27,7 @@ static int64_t boottime(const struct lg_monitor *monitor)
 static struct lg_ward *ward_named(struct lg_monitor *monitor, const char *name)
 {
 	for (size_t i = 0; i < monitor->ward_count; i++)
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a ward that is counted has its spec */
-		if (strcmp(monitor->wards[i].spec->name, name) == 0)
+		if (strcmp(monitor->topology->services[i].name, name) == 0)
 			return &monitor->wards[i];
 	return NULL;
 }
@@ -36,11 +35,13 @@ static struct lg_ward *ward_named(struct lg_monitor *monitor, const char *name)
 static int open_wards(struct lg_monitor *monitor, struct lg_error *err)
 {
 	const struct lg_topology *topology = monitor->topology;
+	monitor->ward_count = 0;
 	monitor->wards = calloc(topology->service_count + 1, sizeof *monitor->wards);
 	if (!monitor->wards)
 		return lg_fail_nomem(err);
 	for (size_t i = 0; i < topology->service_count; i++) {
-		struct lg_ward *ward = &monitor->wards[monitor->ward_count++];
+		struct lg_ward *ward = &monitor->wards[i];
+		monitor->ward_count = i + 1;
 		ward->spec = &topology->services[i];
 		ward->bake_ns = topology->monitor.bake_ns;
 		lg_bake_init(&ward->bake);

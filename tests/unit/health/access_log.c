@@ -35,6 +35,8 @@ static const struct row rows[] = {
 	{ "status of two digits", FRONT "\"GET / HTTP/1.1\" 50 0", 0, 0 },
 	{ "status of four digits", FRONT "\"GET / HTTP/1.1\" 5000 0", 0, 0 },
 	{ "status beyond 599", FRONT "\"GET / HTTP/1.1\" 999 0", 0, 0 },
+	{ "status with a dash in it", FRONT "\"GET / HTTP/1.1\" 50- 0", 0, 0 },
+	{ "dash with something behind it", FRONT "\"GET / HTTP/1.1\" -1 0", 0, 0 },
 	{ "status not a number", FRONT "\"GET / HTTP/1.1\" 5x0 0", 0, 0 },
 	{ "request that does not end", FRONT "\"GET / HTTP/1.1 500 0", 0, 0 },
 	{ "request ends in a backslash", FRONT "\"GET /\\", 0, 0 },
