@@ -78,12 +78,13 @@ static bool always(evidence *e)
 
 /* --- what it says ------------------------------------------------------------------------------------------------- */
 
-/* Whole seconds read better than microseconds. */
+/* Whole seconds read better than microseconds, except where there is not one. */
 static const char *age(int64_t us, char buf[static LG_DURATION_SIZE])
 {
-	int64_t seconds = us > 0 ? us / 1000000 : 0;
-	const int64_t most = INT64_MAX / 1000000000;
-	return lg_duration_format((seconds < most ? seconds : most) * 1000000000, buf);
+	const int64_t unit_us = us < 1000000 ? 1000 : 1000000;
+	const int64_t most_us = INT64_MAX / 1000;
+	us = us < 0 ? 0 : us > most_us ? most_us : us;
+	return lg_duration_format(us / unit_us * unit_us * 1000, buf);
 }
 
 #define SAY(...) snprintf(why, LG_DECISION_TEXT, __VA_ARGS__)

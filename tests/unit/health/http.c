@@ -16,7 +16,12 @@ static pid_t server;
 
 static void start_server(void)
 {
+	const char *script = getenv("LG_HTTP_SERVER");
 	int in[2], out[2];
+	if (!script) {
+		fprintf(stderr, "LG_HTTP_SERVER is not set: run this through meson test\n");
+		exit(1);
+	}
 	if (pipe(in) < 0 || pipe(out) < 0)
 		abort();
 	server = fork();
@@ -29,7 +34,7 @@ static void start_server(void)
 		close(in[1]);
 		close(out[0]);
 		close(out[1]);
-		execlp("python3", "python3", getenv("LG_HTTP_SERVER"), (char *)NULL);
+		execlp("python3", "python3", script, (char *)NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -37,7 +42,7 @@ static void start_server(void)
 	server_stdin = in[1];
 	FILE *from = fdopen(out[0], "r");
 	if (!from || fscanf(from, "%d", &port) != 1) {
-		fprintf(stderr, "cannot start '%s'\n", getenv("LG_HTTP_SERVER"));
+		fprintf(stderr, "cannot start '%s'\n", script);
 		exit(1);
 	}
 	fclose(from);

@@ -52,6 +52,8 @@ static const struct row rows[] = {
 		"rollback", "1h before", NULL },
 	{ "change a microsecond older", EVIDENCE(.change_us = NOW_US - HOUR * US_S - 1), LG_DECISION_NONE,
 		"no_change", "no change of 'web/' in the 1h before the symptoms", HISTORY_COMMAND },
+	{ "change a moment before", EVIDENCE(.change_us = NOW_US - 250999), LG_DECISION_ROLLBACK, "rollback",
+		"r15 changed 'web/' 250ms before the symptoms began", NULL },
 	{ "change as the symptoms begin", EVIDENCE(.change_us = NOW_US), LG_DECISION_ROLLBACK, "rollback", "",
 		NULL },
 	{ "change a microsecond later", EVIDENCE(.change_us = NOW_US + 1), LG_DECISION_ADVISE, "changed_since",
