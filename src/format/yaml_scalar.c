@@ -173,8 +173,11 @@ int lg_yaml_number(
 		int rc = float_as_json(text, len, &buf, err);
 		if (rc < 0)
 			return rc;
-		json = json_loadb(buf.data, buf.len, JSON_DECODE_ANY, NULL);
-		if (!json) /* the only thing that can be wrong with it */
+		json_error_t error = { 0 };
+		json = json_loadb(buf.data, buf.len, JSON_DECODE_ANY, &error);
+		if (!json && json_error_code(&error) != json_error_numeric_overflow)
+			return lg_fail_nomem(err); /* it is a JSON number: nothing else can be wrong with it */
+		if (!json)
 			return lg_fail(err, LG_EINVALID, 0, "number %.*s%s is beyond the range of a double",
 				shown, text, more);
 	}
