@@ -178,7 +178,6 @@ static void test_damage_names_its_line(void **state)
 	free(damaged);
 }
 
-/* A whole line taken out or doubled is no damage of a line; that is for the reader of the texts to find. A NUL is. */
 static void test_line_with_a_nul_is_damaged(void **state)
 {
 	/* with the right sum over "a\0b", which a text cannot hold */
