@@ -112,7 +112,9 @@ int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *pla
 	if (!concerned)
 		return lg_fail_nomem(err);
 	radius.concerned = concerned;
-	lg_show_diff_init(&radius.diff, &cli->output, all ? 0 : lg_show_diff_limit(&cli->output));
+	/* also without a terminal: 100,000 lines on the way to a log file help nobody, and --dry-run has them all */
+	bool in_short = !all && lg_output_is_table(&cli->output);
+	lg_show_diff_init(&radius.diff, &cli->output, in_short ? LG_SHOW_DIFF_ROWS : 0);
 	int rc = lg_rollback_plan_diff(plan, visit_change, &radius);
 	view_head(cli, plan);
 	rc = rc < 0 ? lg_fail_nomem(err) : lg_show_diff_print(&radius.diff, &cli->output, err);

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define TERMINAL_ROWS 40
 
 /* --- values ------------------------------------------------------------------------------------------------------------ */
 
@@ -64,7 +63,7 @@ json_t *lg_show_text_json(const char *text)
 
 size_t lg_show_diff_limit(const struct lg_output *output)
 {
-	return output->terminal ? TERMINAL_ROWS : 0;
+	return output->terminal ? LG_SHOW_DIFF_ROWS : 0;
 }
 
 void lg_show_diff_init(struct lg_show_diff *diff, const struct lg_output *output, size_t limit)

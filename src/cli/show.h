@@ -39,6 +39,7 @@ int lg_show_diff_print(struct lg_show_diff *diff, struct lg_output *output, stru
 /* Hands the list over, for the document (empty in the table form); NULL when memory was gone. */
 json_t *lg_show_diff_json(struct lg_show_diff *diff);
 /* On a terminal the first 40, elsewhere all. */
+#define LG_SHOW_DIFF_ROWS 40 /* as many differences are shown where not all are asked for */
 size_t lg_show_diff_limit(const struct lg_output *output);
 
 /* --- what the command line says ---------------------------------------------------------------------------------------- */
