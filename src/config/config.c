@@ -19,6 +19,17 @@ void lg_config_unlock(struct lg_config *config)
 	pthread_mutex_unlock(&config->lock);
 }
 
+/* ThreadSanitizer does not see liburcu's barriers, so it is told what they promise: who dereferences the state sees what
+ * was done before it was published, and after a grace period the readers of the former one have left. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define order_before(at) __tsan_release(at)
+#define order_after(at)  __tsan_acquire(at)
+#else
+#define order_before(at) ((void)(at))
+#define order_after(at)  ((void)(at))
+#endif
+
 /* --- published state ------------------------------------------------------------------------------------------------ */
 
 static struct lg_published *make_published(uint64_t revision, uint64_t seq, struct lg_tree *tree)
@@ -41,10 +52,12 @@ void lg_config_snapshot(struct lg_config *config, struct lg_snapshot *ret_snapsh
 {
 	urcu_bp_read_lock();
 	const struct lg_published *now = rcu_dereference(config->published);
+	order_after(&config->published);
 	ret_snapshot->revision = now->revision;
 	ret_snapshot->seq = now->seq;
 	/* counted inside the read section: its own reference is not dropped before we leave it */
 	ret_snapshot->tree = lg_tree_ref(now->tree);
+	order_before(config);
 	urcu_bp_read_unlock();
 }
 
@@ -60,9 +73,11 @@ int lg_config_publish(
 	struct lg_published *next = make_published(revision, seq, tree);
 	if (!next)
 		return lg_fail_nomem(err);
+	order_before(&config->published);
 	struct lg_published *former = rcu_xchg_pointer(&config->published, next);
 	bool moved = former->revision != revision;
 	urcu_bp_synchronize_rcu();
+	order_after(config);
 	free_published(former);
 	if (!moved)
 		return 0;
