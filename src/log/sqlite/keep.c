@@ -88,8 +88,7 @@ static int check_trim(struct lg_sqlite *s, uint64_t before, struct lg_error *err
 static int trim_to(struct lg_sqlite *s, uint64_t before, struct lg_error *err)
 {
 	static const char *const sqls[] = {
-		"INSERT OR REPLACE INTO base (one, seq, hash) SELECT 1, seq, hash FROM record WHERE seq = ?1 - "
-		"1",
+		"INSERT OR REPLACE INTO base SELECT 1, seq, hash FROM record WHERE seq = ?1 - 1",
 		"DELETE FROM record WHERE seq < ?1",
 		"DELETE FROM touched WHERE seq < ?1",
 		"DELETE FROM checkpoint WHERE seq < ?1 - 1",

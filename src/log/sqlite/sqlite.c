@@ -7,12 +7,15 @@
 #include <string.h>
 #include <time.h>
 
+#define INSERT_RECORD                                                                                          \
+	"INSERT INTO record (seq, id, time, kind, actor, reason, root, body_hash, hash, body)"                 \
+	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+
 static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_HEAD] = "SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1",
 	[STMT_FIRST] = "SELECT seq FROM record ORDER BY seq LIMIT 1",
 	[STMT_BASE] = "SELECT seq, hash FROM base",
-	[STMT_INSERT] = "INSERT INTO record (seq, id, time, kind, actor, reason, root, body_hash, hash, body)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[STMT_INSERT] = INSERT_RECORD,
 	[STMT_TOUCH] = "INSERT INTO touched (key, seq) VALUES (?1, ?2)",
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",

@@ -14,9 +14,9 @@ struct write_since {
 /* What is known of one file: the database or its -wal. */
 struct image {
 	char *synced;
-	size_t size;
+	size_t size, room;
 	struct write_since *writes;
-	size_t count;
+	size_t count, writes_room;
 };
 
 struct faulty_file {
@@ -64,8 +64,11 @@ static void image_clear(struct image *image)
 static void put(struct image *image, size_t at, const char *data, size_t len)
 {
 	if (at + len > image->size) {
-		image->synced = realloc(image->synced, at + len);
-		assert_non_null(image->synced);
+		if (at + len > image->room) {
+			image->room = 2 * (at + len);
+			image->synced = realloc(image->synced, image->room);
+			assert_non_null(image->synced);
+		}
 		memset(image->synced + image->size, 0, at + len - image->size);
 		image->size = at + len;
 	}
@@ -74,7 +77,10 @@ static void put(struct image *image, size_t at, const char *data, size_t len)
 
 static void note_write(struct image *image, size_t at, const void *data, size_t len)
 {
-	image->writes = realloc(image->writes, (image->count + 1) * sizeof *image->writes);
+	if (image->count == image->writes_room) {
+		image->writes_room = 2 * image->writes_room + 64;
+		image->writes = realloc(image->writes, image->writes_room * sizeof *image->writes);
+	}
 	char *copy = malloc(len);
 	assert_true(image->writes && copy);
 	memcpy(copy, data, len);

@@ -272,6 +272,24 @@ static void test_redacted(void **state)
 	lg_log_close(log);
 }
 
+/* Where the doorbell cannot be rung, the slow look behind it finds what was appended. */
+static void test_without_doorbell(void **state)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	(void)state;
+	assert_int_equal(mkdir(lg_test_path("mute"), 0700), 0);
+	assert_int_equal(mkdir(lg_test_path("mute/doorbell"), 0700), 0);
+	struct lg_log *log = lg_test_open(lg_test_path("mute/log.db"), true);
+	struct lg_log *other = lg_test_open(lg_test_path("mute/log.db"), false);
+	((struct lg_sqlite *)log)->bell_failed = true;
+	assert_int_equal(lg_log_wait(log, 1, &err), 0);
+	lg_test_fill(other, 1);
+	assert_int_equal(lg_log_wait(log, 30000, &err), 1);
+	assert_int_equal(lg_log_wait_fd(log), -1);
+	lg_log_close(other);
+	lg_log_close(log);
+}
+
 int main(void)
 {
 	lg_test_rows("no scan", test_plan, plan_rows, sizeof plan_rows / sizeof *plan_rows, sizeof *plan_rows,
@@ -282,5 +300,6 @@ int main(void)
 	lg_test_add("settings of the connection", test_settings, NULL);
 	lg_test_add("readable in a database shell", test_readable, NULL);
 	lg_test_add("a redacted body", test_redacted, NULL);
+	lg_test_add("wait without a doorbell", test_without_doorbell, NULL);
 	return lg_test_run("log_sqlite");
 }
