@@ -41,7 +41,7 @@ struct lg_log_query {
 	const char *
 		key; /* only changes that touch this key (or, when it ends in '/', any key below it); NULL: all.
 	                         Records of other kinds are not filtered by it. */
-	bool no_body;         /* the visitor does not look at bodies: they may be left out (as if redacted) */
+	bool no_body; /* the visitor does not look at bodies: they may be left out (as if redacted) */
 	bool newest_first;
 	uint64_t limit; /* 0: none */
 };
