@@ -35,6 +35,12 @@ static uint64_t draw(uint64_t below)
 	return (rng >> 11) % below;
 }
 
+static size_t heap_now(void)
+{
+	struct mallinfo2 info = mallinfo2();
+	return info.uordblks + info.hblkhd;
+}
+
 static double now_us(void)
 {
 	struct timespec ts;
@@ -241,7 +247,7 @@ static void bench(size_t count)
 {
 	uint8_t hash[LG_HASH_SIZE];
 	make_items(count);
-	size_t before = mallinfo2().uordblks;
+	size_t before = heap_now();
 	double start = now_us();
 	struct lg_tree *tree = build_sorted();
 	double built = now_us();
@@ -249,7 +255,7 @@ static void bench(size_t count)
 	double hashed = now_us();
 	size_t total, payload;
 	lg_tree_memory(tree, &total, &payload);
-	double heap = (double)(mallinfo2().uordblks - before - payload) / (double)count;
+	double heap = (double)(heap_now() - before - payload) / (double)count;
 	size_t found;
 	printf("\nthe tree with %zu keys\n", count);
 	row("random get", time_gets(tree), "us", 1.5, time_tfind());

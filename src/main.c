@@ -4,6 +4,7 @@
 #include "io/fault.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -25,6 +26,9 @@ int main(int argc, char **argv)
 {
 	if (occupy_standard_descriptors() < 0)
 		return lg_code_exit(LG_EIO);
+	/* a state is read through one large buffer, several times in a process: its pages are kept, not faulted in again */
+	mallopt(M_MMAP_THRESHOLD, 512 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 512 * 1024 * 1024);
 	signal(SIGPIPE, SIG_IGN); /* a reader that leaves must not end a rollback half way */
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error to report, not a death */
 #ifdef LG_FAULT_INJECTION

@@ -150,8 +150,13 @@ static int start_empty(struct lg_config *config, uint64_t at, struct lg_state *s
 static int load_base(struct lg_config *config, uint64_t at, const struct tail *tail, uint64_t checkpoint_seq,
 	struct lg_state *state, struct lg_error *err)
 {
-	if (tail->has_restore)
-		return lg_state_load(config, tail->restore_to, state, err);
+	if (tail->has_restore) {
+		int rc = lg_state_load(config, tail->restore_to, state, err);
+		if (rc == 0 && state->revision)
+			lg_state_remember(
+				config, state->revision, state->tree); /* the restore asks for it again */
+		return rc;
+	}
 	if (checkpoint_seq)
 		return lg_log_checkpoint_read(config->log, checkpoint_seq, read_checkpoint, state, err);
 	return start_empty(config, at, state, err);

@@ -6,32 +6,83 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* --- nodes ------------------------------------------------------------------------------------------------------- */
 
-struct lg_leaf *lg_leaf_new(
-	const char *key, size_t key_len, const char *value, size_t value_len, uint64_t change)
+static struct lg_slab *slab_of(const void *node)
 {
-	struct lg_leaf *leaf = malloc(sizeof *leaf + key_len + value_len + 2);
+	return (struct lg_slab *)((uintptr_t)node & ~(uintptr_t)(LG_SLAB_SIZE - 1));
+}
+
+void lg_slab_release(struct lg_slab *slab)
+{
+	if (slab && atomic_fetch_sub_explicit(&slab->live, 1, memory_order_acq_rel) == 1)
+		free(slab);
+}
+
+static bool next_slab(struct lg_slab **slab)
+{
+	struct lg_slab *next = aligned_alloc(LG_SLAB_SIZE, LG_SLAB_SIZE);
+	if (!next)
+		return false;
+	madvise(next, LG_SLAB_SIZE, MADV_HUGEPAGE); /* where there are none, small pages do */
+	atomic_init(&next->live, 1);
+	next->used = sizeof *next;
+	lg_slab_release(*slab);
+	*slab = next;
+	return true;
+}
+
+/* A node's memory: from the slab when there is one and it fits into any. */
+static void *node_alloc(struct lg_slab **slab, size_t size, bool *ret_in_slab)
+{
+	size = (size + 15) & ~(size_t)15;
+	*ret_in_slab = false;
+	if (!slab || size > LG_SLAB_SIZE / 8)
+		return malloc(size);
+	if ((!*slab || (*slab)->used + size > LG_SLAB_SIZE) && !next_slab(slab))
+		return NULL;
+	void *memory = (char *)*slab + (*slab)->used;
+	(*slab)->used += size;
+	atomic_fetch_add_explicit(&(*slab)->live, 1, memory_order_relaxed);
+	*ret_in_slab = true;
+	return memory;
+}
+
+static void node_free(struct lg_node *node)
+{
+	if (node->in_slab)
+		lg_slab_release(slab_of(node));
+	else
+		free(node);
+}
+
+struct lg_leaf *lg_leaf_new(struct lg_slab **slab, const struct lg_entry *entry)
+{
+	bool in_slab;
+	struct lg_leaf *leaf = node_alloc(slab, sizeof *leaf + entry->key_len + entry->value_len + 2, &in_slab);
 	if (!leaf)
 		return NULL;
-	leaf->node = (struct lg_node){ .refs = 1, .is_leaf = true };
-	leaf->key_len = (uint32_t)key_len;
-	leaf->value_len = (uint32_t)value_len;
-	leaf->change = change;
-	memcpy(leaf->data, key, key_len);
-	leaf->data[key_len] = '\0';
-	memcpy(leaf->data + key_len + 1, value, value_len);
-	leaf->data[key_len + 1 + value_len] = '\0';
+	leaf->node = (struct lg_node){ .refs = 1, .is_leaf = true, .in_slab = in_slab };
+	leaf->key_len = (uint32_t)entry->key_len;
+	leaf->value_len = (uint32_t)entry->value_len;
+	leaf->change = entry->change;
+	memcpy(leaf->data, entry->key, entry->key_len);
+	leaf->data[entry->key_len] = '\0';
+	memcpy(leaf->data + entry->key_len + 1, entry->value, entry->value_len);
+	leaf->data[entry->key_len + 1 + entry->value_len] = '\0';
 	return leaf;
 }
 
-struct lg_branch *lg_branch_alloc(uint32_t count)
+struct lg_branch *lg_branch_alloc(struct lg_slab **slab, uint32_t count)
 {
-	struct lg_branch *branch = malloc(sizeof *branch + count * (sizeof(struct lg_node *) + 1));
+	bool in_slab;
+	struct lg_branch *branch =
+		node_alloc(slab, sizeof *branch + count * (sizeof(struct lg_node *) + 1), &in_slab);
 	if (!branch)
 		return NULL;
-	branch->node = (struct lg_node){ .refs = 1, .is_leaf = false };
+	branch->node = (struct lg_node){ .refs = 1, .is_leaf = false, .in_slab = in_slab };
 	branch->count = count;
 	branch->floor = 0;
 	return branch;
@@ -57,7 +108,7 @@ void lg_node_unref(struct lg_node *node)
 		for (uint32_t i = 0; i < branch->count; i++)
 			lg_node_unref(branch->kids[i]);
 	}
-	free(node);
+	node_free(node);
 }
 
 struct lg_leaf *lg_node_find(struct lg_node *node, const char *key, size_t len, uint64_t *ret_floor)

@@ -16,7 +16,17 @@ struct lg_tree_builder {
 	struct open_branch *open;
 	size_t open_count, open_size;
 	struct lg_leaf *last;
+	size_t added;
+	struct lg_slab *slab;
 };
+
+/* A small state is not worth a slab. */
+#define SLAB_FROM 4096
+
+static struct lg_slab **slab_for(struct lg_tree_builder *builder)
+{
+	return builder->added < SLAB_FROM ? NULL : &builder->slab;
+}
 
 struct lg_tree_builder *lg_tree_builder_new(void)
 {
@@ -29,6 +39,7 @@ void lg_tree_builder_free(struct lg_tree_builder *builder)
 		return;
 	for (size_t i = 0; i < builder->kid_count; i++)
 		lg_node_unref(builder->kids[i]);
+	lg_slab_release(builder->slab);
 	free(builder->kids);
 	free(builder->open);
 	free(builder);
@@ -38,7 +49,7 @@ static int close_branch(struct lg_tree_builder *builder)
 {
 	struct open_branch *top = &builder->open[builder->open_count - 1];
 	size_t count = builder->kid_count - top->start;
-	struct lg_branch *branch = lg_branch_alloc((uint32_t)count);
+	struct lg_branch *branch = lg_branch_alloc(slab_for(builder), (uint32_t)count);
 	if (!branch)
 		return LG_ENOMEM;
 	branch->offset = top->offset;
@@ -111,12 +122,14 @@ int lg_tree_builder_add(struct lg_tree_builder *builder, const struct lg_entry *
 		if (step_to(builder, (uint32_t)shared) < 0)
 			return lg_fail_nomem(err);
 	}
-	struct lg_leaf *leaf =
-		lg_leaf_new(entry->key, entry->key_len, entry->value, entry->value_len, entry->change);
-	if (!leaf || push_kid(builder, &leaf->node) < 0) {
-		free(leaf);
+	struct lg_leaf *leaf = lg_leaf_new(slab_for(builder), entry);
+	if (!leaf)
+		return lg_fail_nomem(err);
+	if (push_kid(builder, &leaf->node) < 0) {
+		lg_node_unref(&leaf->node);
 		return lg_fail_nomem(err);
 	}
+	builder->added++;
 	if (hash) {
 		memcpy(leaf->hash, hash, LG_HASH_SIZE);
 		atomic_store_explicit(&leaf->node.hashed, true, memory_order_relaxed);

@@ -69,7 +69,7 @@ static struct lg_node *copy_leaf(struct lg_leaf *leaf)
 static struct lg_branch *copy_branch(struct lg_branch *branch, int64_t gap, int64_t hole)
 {
 	uint32_t count = branch->count + (gap >= 0) - (hole >= 0);
-	struct lg_branch *copy = lg_branch_alloc(count);
+	struct lg_branch *copy = lg_branch_alloc(NULL, count);
 	if (!copy)
 		return NULL;
 	copy->node.has_end = branch->node.has_end;
@@ -164,7 +164,7 @@ static int byte_at(const struct lg_leaf *leaf, size_t offset)
 /* A new branch at `offset` over *slot and node, takes node. */
 static int split(struct lg_node **slot, struct lg_node *node, size_t offset)
 {
-	struct lg_branch *branch = lg_branch_alloc(2);
+	struct lg_branch *branch = lg_branch_alloc(NULL, 2);
 	if (!branch)
 		return LG_ENOMEM;
 	int old_byte = byte_at(lg_node_first(*slot), offset);
@@ -263,7 +263,7 @@ int lg_tree_edit_put(struct lg_tree_edit *edit, const char *key, size_t key_len,
 {
 	if (key_len >= LG_SELECTOR_MAX || value_len >= UINT32_MAX)
 		return lg_fail(err, LG_EINVALID, 0, "key or value too long");
-	struct lg_leaf *leaf = lg_leaf_new(key, key_len, value, value_len, change);
+	struct lg_leaf *leaf = lg_leaf_new(NULL, &(struct lg_entry){ key, key_len, value, value_len, change });
 	if (!leaf)
 		return lg_fail_nomem(err);
 	int rc = insert_node(edit, &leaf->node, false, err);

@@ -19,7 +19,17 @@ struct lg_node {
 	bool is_leaf;
 	atomic_bool hashed;
 	bool has_end; /* branch: kids[0] is the key that ends at offset */
-	uint8_t spare;
+	bool in_slab; /* memory is a part of a struct lg_slab */
+};
+
+/* What the bulk build allocates from: a loaded state is hundreds of thousands of small nodes that live and die nearly together,
+ * and one page fault for each page of them costs more than all the rest of loading.  A slab lies at a multiple of its
+ * size, so a node finds it by its own address, and is freed with its last node: what a changed state still shares with the
+ * loaded one keeps at most what was loaded. */
+#define LG_SLAB_SIZE ((size_t)2 * 1024 * 1024)
+struct lg_slab {
+	_Atomic size_t live; /* nodes in it, and one for the builder that still fills it */
+	size_t used;
 };
 
 struct lg_leaf {
@@ -107,9 +117,10 @@ static inline int64_t lg_branch_step(struct lg_branch *branch, const char *key, 
 }
 
 void lg_node_unref(struct lg_node *node);
-struct lg_leaf *lg_leaf_new(
-	const char *key, size_t key_len, const char *value, size_t value_len, uint64_t change);
-struct lg_branch *lg_branch_alloc(uint32_t count);
+/* slab: the one being filled (made and exchanged as needed), or NULL for memory of its own. */
+struct lg_leaf *lg_leaf_new(struct lg_slab **slab, const struct lg_entry *entry);
+struct lg_branch *lg_branch_alloc(struct lg_slab **slab, uint32_t count);
+void lg_slab_release(struct lg_slab *slab); /* NULL is fine */
 /* first, keys and hashed follow from the kids. */
 void lg_branch_refresh(struct lg_branch *branch);
 void lg_node_hash(struct lg_node *node);
