@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-
 /* --- values ------------------------------------------------------------------------------------------------------------ */
 
 int lg_show_value(const char *value, size_t len, struct lg_buf *buf)

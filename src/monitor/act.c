@@ -242,9 +242,9 @@ void lg_act_recover(struct lg_monitor *monitor)
 	char **ids = NULL;
 	size_t count = 0;
 	int rc = lg_rollback_unfinished(lg_config_state_dir(config), &ids, &count, &err);
+	lg_names_free(ids, count);
 	if (rc == 0 && count == 0)
 		return;
-	lg_names_free(ids, count);
 	struct lg_rollback_outcome outcome = { 0 };
 	if (rc == 0)
 		rc = lg_rollback_recover(
