@@ -271,19 +271,19 @@ static int run_release(struct lg_cli *cli, struct lg_error *err)
 /* --- the table ------------------------------------------------------------------------------------------------------------------------- */
 
 static const struct lg_option mark_options[] = {
-	{ "prefix", 0, "PREFIX/", "for these keys; default everything", true },
-	{ "key", 0, "KEY", "for this key", true },
-	{ "reason", 0, "TEXT", "why; default 'marked by hand'", false },
+	{ "prefix", "PREFIX/", "for these keys; default everything", 0, true },
+	{ "key", "KEY", "for this key", 0, true },
+	{ "reason", "TEXT", "why; default 'marked by hand'", 0, false },
 	{ 0 },
 };
 static const struct lg_option hold_options[] = {
-	{ "all", 0, NULL, "everything", false },
-	{ "reason", 0, "TEXT", "why; kept with the record", false },
+	{ "all", NULL, "everything", 0, false },
+	{ "reason", "TEXT", "why; kept with the record", 0, false },
 	{ 0 },
 };
 static const struct lg_option release_options[] = {
-	{ "all", 0, NULL, "every hold in force", false },
-	{ "reason", 0, "TEXT", "why; kept with the record", false },
+	{ "all", NULL, "every hold in force", 0, false },
+	{ "reason", "TEXT", "why; kept with the record", 0, false },
 	{ 0 },
 };
 static const struct lg_example mark_examples[] = {

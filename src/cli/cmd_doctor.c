@@ -147,7 +147,7 @@ static const char *todo_for(int code)
 static void check_chain(struct doctor *doctor, struct lg_log *log)
 {
 	struct lg_error err = LG_ERROR_INIT;
-	struct lg_log_head head;
+	struct lg_log_head head = { 0 };
 	uint64_t first = 0;
 	int rc = lg_log_check(log, &err);
 	if (rc == 0)
@@ -164,12 +164,13 @@ static void check_chain(struct doctor *doctor, struct lg_log *log)
 		return;
 	uint64_t from = head.seq >= CHAIN_RECORDS ? head.seq - CHAIN_RECORDS + 1 : 1;
 	from = from > first ? from : first;
+	uint64_t count = head.seq - from + 1;
 	rc = lg_log_verify_chain(log, from, head.seq, &err);
 	if (rc < 0)
 		say(doctor, "hash chain", WRONG, todo_for(rc), "%s", err.message);
 	else
 		say(doctor, "hash chain", FINE, NULL, "the newest %llu records follow from each other",
-			(unsigned long long)(head.seq - from + 1));
+			(unsigned long long)count);
 }
 
 static void check_log(struct doctor *doctor)

@@ -321,14 +321,14 @@ static int run_diff(struct lg_cli *cli, struct lg_error *err)
 /* --- the table --------------------------------------------------------------------------------------------------------------------- */
 
 static const struct lg_option history_options[] = {
-	{ "limit", 0, "N", "at most so many, newest first; 0: all (default 50)", false },
-	{ "all", 0, NULL, "deliveries too", false },
+	{ "limit", "N", "at most so many, newest first; 0: all (default 50)", 0, false },
+	{ "all", NULL, "deliveries too", 0, false },
 	{ 0 },
 };
 static const struct lg_option diff_options[] = {
-	{ "prefix", 0, "PREFIX/", "only these keys and their declarations", true },
-	{ "key", 0, "KEY", "only this key and its declaration", true },
-	{ "except", 0, "KEY|PREFIX/", "but not these", true },
+	{ "prefix", "PREFIX/", "only these keys and their declarations", 0, true },
+	{ "key", "KEY", "only this key and its declaration", 0, true },
+	{ "except", "KEY|PREFIX/", "but not these", 0, true },
 	{ 0 },
 };
 static const struct lg_example history_examples[] = {

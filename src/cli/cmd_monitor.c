@@ -109,10 +109,10 @@ static int run_monitor(struct lg_cli *cli, struct lg_error *err)
 }
 
 static const struct lg_option monitor_options[] = {
-	{ "for", 0, "DURATION", "leave after this time, such as 10m; default: when told by SIGTERM or SIGINT",
+	{ "for", "DURATION", "leave after this time, such as 10m; default: when told by SIGTERM or SIGINT", 0,
 		false },
-	{ "once", 0, NULL, "leave after the first rollback or incident", false },
-	{ "events", 0, "FILE", "append each event there as one line of JSON", false },
+	{ "once", NULL, "leave after the first rollback or incident", 0, false },
+	{ "events", "FILE", "append each event there as one line of JSON", 0, false },
 	{ 0 },
 };
 static const struct lg_example monitor_examples[] = {

@@ -260,22 +260,22 @@ static int run_show(struct lg_cli *cli, struct lg_error *err)
 /* --- the table ---------------------------------------------------------------------------------------------------------------------------- */
 
 static const struct lg_option config_options[] = {
-	{ "to", 0, "TARGET", "r12, @-1, good, a time, or a backup file", false },
-	{ "prefix", 0, "PREFIX/", "only these keys and their declarations", true },
-	{ "key", 0, "KEY", "only this key and its declaration", true },
-	{ "except", 0, "KEY|PREFIX/", "but not these", true },
-	{ "reason", 0, "'CODE: TEXT'",
-		"why; CODE is performance, user-report, security, corruption, compliance or other", false },
-	{ "dry-run", 0, NULL, "show the plan and every key before and after, change nothing", false },
-	{ "yes", 'y', NULL, "do not ask", false },
-	{ "exact", 0, NULL, "backup file: remove the keys of the scope that it lacks", false },
-	{ "skip-invalid", 0, NULL, "backup file: leave out what is invalid instead of refusing all", false },
+	{ "to", "TARGET", "r12, @-1, good, a time, or a backup file", 0, false },
+	{ "prefix", "PREFIX/", "only these keys and their declarations", 0, true },
+	{ "key", "KEY", "only this key and its declaration", 0, true },
+	{ "except", "KEY|PREFIX/", "but not these", 0, true },
+	{ "reason", "'CODE: TEXT'",
+		"why; CODE is performance, user-report, security, corruption, compliance or other", 0, false },
+	{ "dry-run", NULL, "show the plan and every key before and after, change nothing", 0, false },
+	{ "yes", NULL, "do not ask", 'y', false },
+	{ "exact", NULL, "backup file: remove the keys of the scope that it lacks", 0, false },
+	{ "skip-invalid", NULL, "backup file: leave out what is invalid instead of refusing all", 0, false },
 	{ 0 },
 };
 static const struct lg_option undo_options[] = {
-	{ "reason", 0, "'CODE: TEXT'", "why; default 'other: undo of ID'", false },
-	{ "dry-run", 0, NULL, "show the plan and every key before and after, change nothing", false },
-	{ "yes", 'y', NULL, "do not ask", false },
+	{ "reason", "'CODE: TEXT'", "why; default 'other: undo of ID'", 0, false },
+	{ "dry-run", NULL, "show the plan and every key before and after, change nothing", 0, false },
+	{ "yes", NULL, "do not ask", 'y', false },
 	{ 0 },
 };
 static const struct lg_example config_examples[] = {

@@ -294,18 +294,18 @@ static int run_strict(struct lg_cli *cli, struct lg_error *err)
 /* --- the table ----------------------------------------------------------------------------------------------------------------------- */
 
 static const struct lg_option show_options[] = {
-	{ "at", 0, "TARGET", "as it was then: r12, @-1, good, head, or a time", false },
+	{ "at", "TARGET", "as it was then: r12, @-1, good, head, or a time", 0, false },
 	{ 0 },
 };
 static const struct lg_option change_options[] = {
-	{ "reason", 0, "TEXT", "why; default the name of the command", false },
-	{ "dry-run", 0, NULL, "check and show everything, change nothing", false },
+	{ "reason", "TEXT", "why; default the name of the command", 0, false },
+	{ "dry-run", NULL, "check and show everything, change nothing", 0, false },
 	{ 0 },
 };
 static const struct lg_option import_options[] = {
-	{ "format", 0, "NAME", "json or yaml; default by the name's ending, else json", false },
-	{ "reason", 0, "TEXT", "why; default the name of the command", false },
-	{ "dry-run", 0, NULL, "check and show everything, change nothing", false },
+	{ "format", "NAME", "json or yaml; default by the name's ending, else json", 0, false },
+	{ "reason", "TEXT", "why; default the name of the command", 0, false },
+	{ "dry-run", NULL, "check and show everything, change nothing", 0, false },
 	{ 0 },
 };
 static const struct lg_example show_examples[] = {

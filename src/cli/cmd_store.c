@@ -50,7 +50,7 @@ static int run_init(struct lg_cli *cli, struct lg_error *err)
 }
 
 static const struct lg_option init_options[] = {
-	{ "strict", 0, NULL, "only declared keys may be set", false },
+	{ "strict", NULL, "only declared keys may be set", 0, false },
 	{ 0 },
 };
 static const struct lg_example init_examples[] = {

@@ -166,19 +166,19 @@ static int run_export(struct lg_cli *cli, struct lg_error *err)
 /* --- the table ----------------------------------------------------------------------------------------------------------------- */
 
 static const struct lg_option import_options[] = {
-	{ "format", 0, "NAME", "json, yaml, env or properties; default by the name's ending, else json",
+	{ "format", "NAME", "json, yaml, env or properties; default by the name's ending, else json", 0,
 		false },
-	{ "reason", 0, "TEXT", "why; default 'import FILE'", false },
-	{ "skip-invalid", 0, NULL, "leave out what is invalid instead of refusing all", false },
-	{ "dry-run", 0, NULL, "check and show everything, change nothing", false },
+	{ "reason", "TEXT", "why; default 'import FILE'", 0, false },
+	{ "skip-invalid", NULL, "leave out what is invalid instead of refusing all", 0, false },
+	{ "dry-run", NULL, "check and show everything, change nothing", 0, false },
 	{ 0 },
 };
 static const struct lg_option export_options[] = {
-	{ "at", 0, "TARGET", "as it was then: r12, @-1, good, head, or a time", false },
-	{ "prefix", 0, "PREFIX/", "only these keys and their declarations", true },
-	{ "format", 0, "NAME", "json, yaml, env or properties; default by the file's ending, else json",
+	{ "at", "TARGET", "as it was then: r12, @-1, good, head, or a time", 0, false },
+	{ "prefix", "PREFIX/", "only these keys and their declarations", 0, true },
+	{ "format", "NAME", "json, yaml, env or properties; default by the file's ending, else json", 0,
 		false },
-	{ "file", 0, "FILE", "write there (durably, whole or not at all) instead of to standard output",
+	{ "file", "FILE", "write there (durably, whole or not at all) instead of to standard output", 0,
 		false },
 	{ 0 },
 };

@@ -60,8 +60,8 @@ static int run_validate(struct lg_cli *cli, struct lg_error *err)
 }
 
 static const struct lg_option validate_options[] = {
-	{ "prefix", 0, "PREFIX/", "only what concerns these keys", true },
-	{ "key", 0, "KEY", "only what concerns this key", true },
+	{ "prefix", "PREFIX/", "only what concerns these keys", 0, true },
+	{ "key", "KEY", "only what concerns this key", 0, true },
 	{ 0 },
 };
 static const struct lg_example validate_examples[] = {

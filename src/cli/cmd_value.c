@@ -302,24 +302,25 @@ static int run_list(struct lg_cli *cli, struct lg_error *err)
 
 #define OPTION_AT                                                                                              \
 	{                                                                                                      \
-		"at", 0, "TARGET",                                                                             \
-			"as it was then: r12, @-1, good, head, or a time such as 2026-11-22T14:03:05Z", false  \
+		"at", "TARGET",                                                                                \
+			"as it was then: r12, @-1, good, head, or a time such as 2026-11-22T14:03:05Z", 0,     \
+			false                                                                                  \
 	}
 #define OPTIONS_CONDITION                                                                                      \
-	{ "if-change", 0, "KEY=N", "only if the key's change number is still N (0: it is not set)", true },    \
-		{ "if-root", 0, "HEX", "only if the whole state still has this root hash", false },            \
+	{ "if-change", "KEY=N", "only if the key's change number is still N (0: it is not set)", 0, true },    \
+		{ "if-root", "HEX", "only if the whole state still has this root hash", 0, false },            \
 	{                                                                                                      \
-		"dry-run", 0, NULL, "check and show everything, change nothing", false                         \
+		"dry-run", NULL, "check and show everything, change nothing", 0, false                         \
 	}
 
 static const struct lg_option change_options[] = {
-	{ "reason", 0, "TEXT", "why; kept with the record", false },
+	{ "reason", "TEXT", "why; kept with the record", 0, false },
 	OPTIONS_CONDITION,
 	{ 0 },
 };
 static const struct lg_option get_options[] = {
 	OPTION_AT,
-	{ "reveal", 0, NULL, "show a secret", false },
+	{ "reveal", NULL, "show a secret", 0, false },
 	{ 0 },
 };
 static const struct lg_option list_options[] = { OPTION_AT, { 0 } };

@@ -5,19 +5,19 @@
 #include <string.h>
 
 const struct lg_option lg_global_options[] = {
-	{ "state-dir", 0, "DIR",
+	{ "state-dir", "DIR",
 		"where the state lives; default $LASTGOOD_STATE_DIR, else the topology's, "
 		"else " LG_DEFAULT_STATE_DIR,
-		false },
-	{ "config", 0, "FILE",
+		0, false },
+	{ "config", "FILE",
 		"the topology of this host; default $LASTGOOD_CONFIG, else DIR/lastgood.yaml, "
 		"else " LG_DEFAULT_TOPOLOGY,
-		false },
-	{ "output", 'o', "FORM", "table (for people), json or yaml", false },
-	{ "actor", 0, "NAME", "who acts; default $LASTGOOD_ACTOR, else $SUDO_USER, else the user", false },
-	{ "no-color", 0, NULL, "no colours; $NO_COLOR does the same", false },
-	{ "help", 'h', NULL, "this explanation", false },
-	{ "version", 0, NULL, "the version of the program", false },
+		0, false },
+	{ "output", "FORM", "table (for people), json or yaml", 'o', false },
+	{ "actor", "NAME", "who acts; default $LASTGOOD_ACTOR, else $SUDO_USER, else the user", 0, false },
+	{ "no-color", NULL, "no colours; $NO_COLOR does the same", 0, false },
+	{ "help", NULL, "this explanation", 'h', false },
+	{ "version", NULL, "the version of the program", 0, false },
 	{ 0 },
 };
 

@@ -282,7 +282,7 @@ static int run_help(struct lg_cli *cli, struct lg_error *err)
 }
 
 static const struct lg_option help_options[] = {
-	{ "markdown", 0, NULL, "the whole reference as Markdown", false },
+	{ "markdown", NULL, "the whole reference as Markdown", 0, false },
 	{ 0 },
 };
 static const struct lg_example help_examples[] = {

@@ -20,10 +20,10 @@
 
 struct lg_option {
 	const char *name;     /* long name; NULL ends a table */
-	char letter;          /* short form, or 0 */
 	const char *argument; /* what the help calls its argument; NULL: it takes none */
 	const char *help;
-	bool many; /* may be given more than once */
+	char letter; /* short form, or 0 */
+	bool many;   /* may be given more than once */
 };
 
 /* Options of one table at most; the parser aborts on more, which a test of every command would show. */

@@ -33,7 +33,7 @@ struct lg_show_diff {
 };
 void lg_show_diff_init(struct lg_show_diff *diff, const struct lg_output *output, size_t limit);
 void lg_show_diff_clear(struct lg_show_diff *diff);
-int lg_show_diff_visit(void *diff, const struct lg_entry *before, const struct lg_entry *after);
+int lg_show_diff_visit(void *arg, const struct lg_entry *before, const struct lg_entry *after);
 /* Prints the rows, and how many more there are. */
 int lg_show_diff_print(struct lg_show_diff *diff, struct lg_output *output, struct lg_error *err);
 /* Hands the list over, for the document (empty in the table form); NULL when memory was gone. */

@@ -4,14 +4,14 @@
 #include "cli/options.h"
 
 static const struct lg_option global[] = {
-	{ "output", 'o', "FORM", "", false },
-	{ "verbose", 'v', NULL, "", false },
+	{ "output", "FORM", "", 'o', false },
+	{ "verbose", NULL, "", 'v', false },
 	{ 0 },
 };
 static const struct lg_option own[] = {
-	{ "reason", 0, "TEXT", "", false },
-	{ "prefix", 'p', "PREFIX", "", true },
-	{ "dry-run", 0, NULL, "", false },
+	{ "reason", "TEXT", "", 0, false },
+	{ "prefix", "PREFIX", "", 'p', true },
+	{ "dry-run", NULL, "", 0, false },
 	{ 0 },
 };
 
