@@ -6,12 +6,12 @@
 #include "model/tree.h"
 #include "base/cleanup.h"
 
-#include <malloc.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ROUNDS 9
 
@@ -35,10 +35,15 @@ static uint64_t draw(uint64_t below)
 	return (rng >> 11) % below;
 }
 
-static size_t heap_now(void)
+/* What the process really holds, slabs and allocator included. */
+static double resident_now(void)
 {
-	struct mallinfo2 info = mallinfo2();
-	return info.uordblks + info.hblkhd;
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+	if (!file || fscanf(file, "%*u %lu", &pages) != 1)
+		abort();
+	fclose(file);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 static double now_us(void)
@@ -247,15 +252,16 @@ static void bench(size_t count)
 {
 	uint8_t hash[LG_HASH_SIZE];
 	make_items(count);
-	size_t before = heap_now();
+	double before = resident_now();
 	double start = now_us();
 	struct lg_tree *tree = build_sorted();
 	double built = now_us();
 	lg_tree_hash(tree, hash);
 	double hashed = now_us();
 	size_t total, payload;
+	double resident = resident_now() - before;
 	lg_tree_memory(tree, &total, &payload);
-	double heap = (double)(heap_now() - before - payload) / (double)count;
+	double heap = (resident - (double)payload) / (double)count;
 	size_t found;
 	printf("\nthe tree with %zu keys\n", count);
 	row("random get", time_gets(tree), "us", 1.5, time_tfind());

@@ -1,12 +1,12 @@
 #include "model/tree_node.h"
 
 #include "base/cleanup.h"
+#include "base/pages.h"
 
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 /* --- nodes ------------------------------------------------------------------------------------------------------- */
 
@@ -18,15 +18,14 @@ static struct lg_slab *slab_of(const void *node)
 void lg_slab_release(struct lg_slab *slab)
 {
 	if (slab && atomic_fetch_sub_explicit(&slab->live, 1, memory_order_acq_rel) == 1)
-		free(slab);
+		lg_pages_unmap(slab, LG_SLAB_SIZE);
 }
 
 static bool next_slab(struct lg_slab **slab)
 {
-	struct lg_slab *next = aligned_alloc(LG_SLAB_SIZE, LG_SLAB_SIZE);
+	struct lg_slab *next = lg_pages_map(LG_SLAB_SIZE);
 	if (!next)
 		return false;
-	madvise(next, LG_SLAB_SIZE, MADV_HUGEPAGE); /* where there are none, small pages do */
 	atomic_init(&next->live, 1);
 	next->used = sizeof *next;
 	lg_slab_release(*slab);

@@ -9,6 +9,7 @@
 #ifndef LG_MODEL_TREE_NODE_H
 #define LG_MODEL_TREE_NODE_H
 
+#include "base/pages.h"
 #include "model/tree.h"
 
 #include <stdatomic.h>
@@ -26,7 +27,7 @@ struct lg_node {
  * and one page fault for each page of them costs more than all the rest of loading.  A slab lies at a multiple of its
  * size, so a node finds it by its own address, and is freed with its last node: what a changed state still shares with the
  * loaded one keeps at most what was loaded. */
-#define LG_SLAB_SIZE ((size_t)2 * 1024 * 1024)
+#define LG_SLAB_SIZE LG_PAGES_ALIGN
 struct lg_slab {
 	_Atomic size_t live; /* nodes in it, and one for the builder that still fills it */
 	size_t used;

@@ -1,6 +1,7 @@
 #include "log/sqlite/internal.h"
 
 #include "base/cleanup.h"
+#include "base/pages.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -229,29 +230,37 @@ int lg_sqlite_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq
 	return 0;
 }
 
+/* Read piece by piece into memory of our own: as a column, SQLite would gather it in small pages first. */
+static int read_blob(const struct lg_sqlite *s, sqlite3_blob *blob, uint64_t seq,
+	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
+	struct lg_error *err)
+{
+	size_t len = (size_t)sqlite3_blob_bytes(blob);
+	void *data = lg_pages_map(len + 1);
+	if (!data)
+		return lg_fail_nomem(err);
+	int step = sqlite3_blob_read(blob, data, (int)len, 0);
+	const struct lg_log_checkpoint checkpoint = { .seq = seq, .data = data, .len = len };
+	int rc = step == SQLITE_OK ? visit(arg, &checkpoint, err) : lg_sqlite_fail(s, step, "read", err);
+	lg_pages_unmap(data, len + 1);
+	return rc;
+}
+
 int lg_sqlite_checkpoint_read(struct lg_log *log, uint64_t at,
 	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
 	struct lg_error *err)
 {
 	const struct lg_sqlite *s = (struct lg_sqlite *)log;
-	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_prepare(s,
-		"SELECT seq, data FROM checkpoint WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1", "read", &stmt,
-		err);
+	uint64_t seq;
+	int rc = lg_sqlite_checkpoint_find(log, at, &seq, err);
 	if (rc < 0)
 		return rc;
-	sqlite3_bind_int64(stmt, 1, to_sqlite(at));
-	int step = sqlite3_step(stmt);
-	if (step == SQLITE_DONE)
-		return no_checkpoint(at, err);
-	if (step != SQLITE_ROW)
-		return lg_sqlite_fail(s, step, "read", err);
-	struct lg_log_checkpoint checkpoint = { .seq = (uint64_t)sqlite3_column_int64(stmt, 0) };
-	checkpoint.data = sqlite3_column_blob(stmt, 1);
-	checkpoint.len = (size_t)sqlite3_column_bytes(stmt, 1);
-	if (!checkpoint.data && sqlite3_errcode(s->db) == SQLITE_NOMEM)
-		return lg_fail_nomem(err);
-	return visit(arg, &checkpoint, err);
+	sqlite3_blob *blob = NULL;
+	int step = sqlite3_blob_open(s->db, "main", "checkpoint", "data", (int64_t)seq, 0, &blob);
+	rc = step == SQLITE_OK ? read_blob(s, blob, seq, visit, arg, err)
+			       : lg_sqlite_fail(s, step, "read", err);
+	sqlite3_blob_close(blob);
+	return rc;
 }
 
 int lg_sqlite_check(struct lg_log *log, struct lg_error *err)
