@@ -37,6 +37,7 @@ static const struct row utf8[] = {
 	{ "first surrogate", TEXT("\xed\xa0\x80"), NULL, 0 },
 	{ "last surrogate", TEXT("\xed\xbf\xbf"), NULL, 0 },
 	{ "above U+10FFFF", TEXT("\xf4\x90\x80\x80"), NULL, 0 },
+	{ "lead 0xf5", TEXT("\xf5\x80\x80\x80"), NULL, 0 },
 	{ "five bytes", TEXT("\xf8\x88\x80\x80\x80"), NULL, 0 },
 	{ "0xfe", TEXT("ok\xfe"), NULL, 2 },
 	{ "cut in two", TEXT("ab\xc3"), NULL, 2 },

@@ -2,6 +2,7 @@
 #include "io/doorbell.h"
 #include "support/support.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -119,6 +120,21 @@ static void test_removed_file_is_made_anew(void **state)
 	}
 }
 
+/* Somebody holds it open, so the file itself lives on without its name. */
+static void test_removed_file_that_is_held_open(void **state)
+{
+	const struct fixture *fixture = *state;
+	int fd = open(fixture->path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(fixture->path), 0);
+	assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	assert_int_equal(lg_doorbell_ring(fixture->path), 0);
+	assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	assert_int_equal(wait_for(fixture, 0), 0);
+	close(fd);
+	assert_int_equal(wait_for(fixture, 0), 0);
+}
+
 static void test_replaced_file_is_heard(void **state)
 {
 	const struct fixture *fixture = *state;
@@ -180,5 +196,6 @@ static void test_what_is_no_bell(void **state)
 #define BELL_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 LG_TEST_MAIN(BELL_TEST(test_silent), BELL_TEST(test_rings_are_taken_together),
 	BELL_TEST(test_descriptor_is_readable_when_rung), BELL_TEST(test_two_processes),
-	BELL_TEST(test_removed_file_is_made_anew), BELL_TEST(test_replaced_file_is_heard),
-	cmocka_unit_test(test_lost_directory), cmocka_unit_test(test_what_is_no_bell))
+	BELL_TEST(test_removed_file_is_made_anew), BELL_TEST(test_removed_file_that_is_held_open),
+	BELL_TEST(test_replaced_file_is_heard), cmocka_unit_test(test_lost_directory),
+	cmocka_unit_test(test_what_is_no_bell))

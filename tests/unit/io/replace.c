@@ -1,6 +1,8 @@
 /* lg_file_replace: whatever fails, and wherever the process dies, the former content is whole. */
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "io/file.h"
+#include "io/random.h"
 #include "support/support.h"
 
 #include "nth.h"
@@ -462,6 +464,27 @@ static void test_readers_see_whole_content(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Whoever guesses the name of the temporary and lays a link there gains nothing: another name is taken. */
+static void test_planted_link_is_not_followed(void **state)
+{
+	struct place place = new_place();
+	uint8_t guess[8];
+	char digits[17], planted[400];
+	lg_random_seed_for_tests(42);
+	lg_random_bytes(guess, sizeof guess);
+	lg_random_seed_for_tests(42);
+	lg_hex_encode(guess, sizeof guess, digits);
+	snprintf(planted, sizeof planted, "%s/.file.lg-%s", place.dir, digits);
+	lg_test_write(place.target, FORMER, strlen(FORMER));
+	assert_int_equal(symlink("target", planted), 0);
+	int rc = lg_file_replace(place.file, "new", 3, NULL, NULL);
+	lg_random_seed_for_tests(0);
+	assert_int_equal(rc, 0);
+	assert_content(place.file, "new", 3);
+	assert_content(place.target, FORMER, strlen(FORMER));
+	assert_int_equal(count_names(place.dir), 3);
+}
+
 /* ---- sweep ---- */
 
 static void test_sweep_takes_only_its_own(void **state)
@@ -510,6 +533,7 @@ int main(void)
 	lg_test_add("relative path", test_relative_path, NULL);
 	lg_test_add("empty content", test_empty_content, NULL);
 	lg_test_add("readers see whole content", test_readers_see_whole_content, NULL);
+	lg_test_add("planted link is not followed", test_planted_link_is_not_followed, NULL);
 	lg_test_add("sweep takes only its own", test_sweep_takes_only_its_own, NULL);
 	return lg_test_run(__FILE__);
 }
