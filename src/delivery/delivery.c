@@ -180,17 +180,15 @@ int lg_delivery_check(struct lg_delivery *delivery, struct lg_tree *former, stru
 		if (rc == 0)
 			continue;
 		lg_problems_add(problems, lg_adapter_name(adapter), "%s", why.message);
-		if (first == 0) {
-			first = rc;
-			*err = why;
-			lg_context(err, rc, "service '%s' would refuse this change", lg_adapter_name(adapter));
-		}
+		if (first == 0)
+			first = lg_fail(err, rc, 0, "service '%s' would refuse this change: %s",
+				lg_adapter_name(adapter), why.message);
 	}
 	return first;
 }
 
 static int delivery_body(const struct lg_adapter *adapter, uint64_t revision,
-	const struct lg_delivery_result *result, const struct lg_error *failure, struct lg_buf *body)
+	const struct lg_delivery_result *result, int code, struct lg_buf *body)
 {
 	char hash[65];
 	lg_hex_encode(result->hash, 32, hash);
@@ -200,17 +198,15 @@ static int delivery_body(const struct lg_adapter *adapter, uint64_t revision,
 		body, ",\"hash\":\"%s\",\"notified\":%s,\"path\":", hash, result->notified ? "true" : "false");
 	lg_text_add_json_string(body, lg_adapter_path(adapter), strlen(lg_adapter_path(adapter)));
 	lg_buf_adds(body, ",\"result\":");
-	lg_buf_addf(body, "\"%s\",\"revision\":%" PRIu64 "}", failure ? lg_code_name(failure->code) : "ok",
-		revision);
+	lg_buf_addf(body, "\"%s\",\"revision\":%" PRIu64 "}", code < 0 ? lg_code_name(code) : "ok", revision);
 	return lg_buf_check(body, NULL);
 }
 
-static int record_delivery(struct lg_delivery *delivery, const struct lg_adapter *adapter, uint64_t revision,
-	const char *actor, const struct lg_delivery_result *result, const struct lg_error *failure,
-	struct lg_error *err)
+int lg_delivery_record(struct lg_delivery *delivery, const struct lg_adapter *adapter, uint64_t revision,
+	const char *actor, const struct lg_delivery_result *result, int code, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf body = LG_BUF_INIT;
-	if (delivery_body(adapter, revision, result, failure, &body) < 0)
+	if (delivery_body(adapter, revision, result, code, &body) < 0)
 		return lg_fail_nomem(err);
 	const struct lg_author author = { .actor = actor, .reason = "", .automatic = true };
 	const struct lg_control control = { LG_KIND_DELIVERY, body.data, body.len };
@@ -227,13 +223,11 @@ int lg_delivery_one(struct lg_delivery *delivery, struct lg_adapter *adapter,
 	if (result.changed) {
 		/* The delivery has happened; a log that cannot take the record now does not undo it. */
 		struct lg_error owed = LG_ERROR_INIT;
-		int recorded = record_delivery(
-			delivery, adapter, snapshot->revision, actor, &result, rc < 0 ? err : NULL, &owed);
-		if (recorded < 0 && rc == 0) {
-			*err = owed;
-			rc = lg_context(err, recorded, "'%s' is delivered, but that could not be recorded",
-				lg_adapter_name(adapter));
-		}
+		int recorded =
+			lg_delivery_record(delivery, adapter, snapshot->revision, actor, &result, rc, &owed);
+		if (recorded < 0 && rc == 0)
+			rc = lg_fail(err, recorded, 0, "'%s' is delivered, but that could not be recorded: %s",
+				lg_adapter_name(adapter), owed.message);
 	}
 	*ret_result = result;
 	return rc;
@@ -255,9 +249,8 @@ int lg_delivery_run(struct lg_delivery *delivery, const char *actor,
 		if (visit)
 			visit(arg, &delivered);
 		if (delivered.code < 0 && first == 0) {
-			first = delivered.code;
-			*err = delivered.error;
-			lg_context(err, first, "cannot deliver to '%s'", delivered.adapter);
+			first = lg_fail(err, delivered.code, 0, "cannot deliver to '%s': %s", delivered.adapter,
+				delivered.error.message);
 		}
 	}
 	lg_snapshot_clear(&snapshot);

@@ -43,10 +43,14 @@ struct lg_delivered {
  * reports each through visit (may be NULL). The first failure's code is returned after all were tried. */
 int lg_delivery_run(struct lg_delivery *delivery, const char *actor,
 	void (*visit)(void *arg, const struct lg_delivered *delivered), void *arg, struct lg_error *err);
-/* One adapter, one state: for the executor. Records it; when only the record fails, that is the error and the file stands. */
+/* One adapter, one state. Records it; when only the record fails, that is the error and the file stands. */
 int lg_delivery_one(struct lg_delivery *delivery, struct lg_adapter *adapter,
 	const struct lg_snapshot *snapshot, const char *actor, struct lg_delivery_result *ret_result,
 	struct lg_error *err);
+
+/* Puts a delivery on record: what lg_delivery_one does, for callers that deliver by themselves. code: how it went. */
+int lg_delivery_record(struct lg_delivery *delivery, const struct lg_adapter *adapter, uint64_t revision,
+	const char *actor, const struct lg_delivery_result *result, int code, struct lg_error *err);
 
 /* During a rollback's append the executor has checked already: `before` is skipped while paused. */
 void lg_delivery_pause_checks(struct lg_delivery *delivery, bool paused);

@@ -65,7 +65,38 @@ static int read_json(
 	int rc = lg_rollback_path(state_dir, id, name, &path, err);
 	if (rc == 0)
 		rc = lg_file_read(path.data, (size_t)512 * 1024 * 1024, &text, err);
-	return rc < 0 ? rc : lg_json_parse(text.data, text.len, text.len, ret_json, err);
+	return rc < 0 ? rc : lg_json_parse(lg_buf_str(&text), text.len, text.len, ret_json, err);
+}
+
+/* An unfinished one that cannot be read covers nothing that could be told. */
+static bool covers(const char *state_dir, const char *id, const struct lg_scope *scope)
+{
+	struct lg_error ignored = LG_ERROR_INIT;
+	lg_cleanup(lg_json_freep) json_t *plan = NULL;
+	lg_cleanup(lg_scope_clear) struct lg_scope own = LG_SCOPE_ALL;
+	struct lg_journal_mark last;
+	return lg_journal_read(state_dir, id, &last, NULL, &ignored) == 0 &&
+		read_json(state_dir, id, "plan.json", &plan, &ignored) == 0 &&
+		lg_scope_from_json(json_object_get(plan, "scope"), &own, &ignored) == 0 &&
+		lg_scope_overlaps(&own, scope);
+}
+
+int lg_rollback_check_unfinished(const char *state_dir, const struct lg_scope *scope, struct lg_error *err)
+{
+	char **ids;
+	size_t count;
+	int rc = lg_rollback_unfinished(state_dir, &ids, &count, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (covers(state_dir, ids[i], scope))
+			rc = lg_fail(err, LG_EBUSY, 0,
+				"rollback '%s' of the same keys is unfinished; finish it first with: lastgood "
+				"rollback resume %s",
+				ids[i], ids[i]);
+	}
+	lg_names_free(ids, count);
+	return rc;
 }
 
 static int with_state(const char *state_dir, const char *id, json_t **ret_plan, struct lg_error *err)
@@ -78,6 +109,8 @@ static int with_state(const char *state_dir, const char *id, json_t **ret_plan, 
 	if (rc < 0)
 		return rc;
 	const char *state = last.state == LG_JOURNAL_ENDED ? last.outcome : "unfinished";
+	if (!json_is_object(plan))
+		return lg_fail(err, LG_ECORRUPT, 0, "the plan of rollback '%s' is not what was written", id);
 	if (json_object_set_new(plan, "state", json_string(state)) < 0)
 		return lg_fail_nomem(err);
 	*ret_plan = lg_steal_ptr(&plan);

@@ -82,14 +82,49 @@ static int run_step(struct lg_run *run, size_t i, struct lg_error *err)
 	return rc;
 }
 
+/* In an emergency what was before is known to be bad: one service that cannot be served does not keep the others from it. */
+static bool goes_on(const struct lg_run *run, size_t i)
+{
+	return run->plan->emergency && run->plan->steps[i].kind == LG_STEP_DELIVER;
+}
+
 int lg_run_forward(struct lg_run *run, size_t from, size_t *ret_failed, struct lg_error *err)
 {
+	int first = 0;
 	for (size_t i = from; i < run->plan->step_count; i++) {
-		int rc = run_step(run, i, err);
-		if (rc < 0) {
+		struct lg_error why = LG_ERROR_INIT;
+		int rc = run_step(run, i, &why);
+		if (rc < 0 && first == 0) {
+			first = rc;
 			*ret_failed = i;
-			return rc;
+			lg_fail(err, rc, 0, "%s", why.message);
 		}
+		if (rc < 0 && !goes_on(run, i))
+			break;
+	}
+	return first;
+}
+
+/* Before anything is undone: is all of it still ours? */
+static int look_back(struct lg_run *run, size_t from, enum lg_found *ret_record, struct lg_error *err)
+{
+	int rc = lg_step_record_check(run, NULL, ret_record, err);
+	if (rc < 0 || *ret_record == LG_FOUND_TAKEN_BACK)
+		return rc;
+	if (*ret_record == LG_FOUND_OVERTAKEN)
+		return lg_fail(err, LG_ECONFLICT, 0, "its scope was changed by somebody else meanwhile");
+	for (size_t i = from + 1; i-- > 0;) {
+		const struct lg_step *step = &run->plan->steps[i];
+		enum lg_found found = LG_FOUND_AFTER;
+		if (step->kind == LG_STEP_DELIVER)
+			rc = lg_step_deliver_check(run, step, &found, err);
+		if (rc < 0)
+			return rc;
+		if (found == LG_FOUND_FOREIGN)
+			return lg_fail(err, LG_ECONFLICT, 0,
+				"the file of '%s' was changed by somebody else meanwhile; it is left as it is, "
+				"put it right by hand",
+				step->adapter);
 	}
 	return 0;
 }
@@ -98,24 +133,14 @@ static int undo_step(struct lg_run *run, size_t i, struct lg_error *err)
 {
 	const struct lg_step *step = &run->plan->steps[i];
 	const struct lg_step_ops *ops = lg_step_ops_of(step->kind);
-	enum lg_disk disk;
-	if (!ops->live)
-		return 0;
-	int rc = ops->check(run, step, &disk, err);
-	if (rc < 0 || disk == LG_DISK_BEFORE)
-		return rc;
-	if (disk == LG_DISK_FOREIGN)
-		return lg_fail(err, LG_ECONFLICT, 0,
-			"'%s' was changed by somebody else meanwhile; it is left as it is",
-			step->adapter ? step->adapter : ops->name);
-	/* The journal is a help here, not a condition: `check` finds out again what was undone. */
+	/* The journal is a help here, not a condition: what stands is found out again. */
 	struct lg_error ignored = LG_ERROR_INIT;
 	note(run, LG_JOURNAL_UNDOING, i, &ignored);
-	rc = fault_at(ops->name, err);
+	int rc = fault_at(ops->name, err);
 	if (rc == 0)
 		rc = ops->undo(run, step, err);
 	if (rc < 0)
-		return rc;
+		return lg_context(err, rc, "cannot undo step '%s'", ops->name);
 	note(run, LG_JOURNAL_UNDONE, i, &ignored);
 	tell(run, step, "undone", NULL);
 	return 0;
@@ -123,20 +148,25 @@ static int undo_step(struct lg_run *run, size_t i, struct lg_error *err)
 
 int lg_run_backward(struct lg_run *run, size_t from, struct lg_error *err)
 {
-	for (size_t i = from + 1; i-- > 0;) {
-		int rc = undo_step(run, i, err);
-		if (rc < 0)
-			return lg_context(
-				err, rc, "cannot undo step '%s'", lg_step_name(run->plan->steps[i].kind));
+	enum lg_found record = LG_FOUND_AFTER;
+	int rc = look_back(run, from, &record, err);
+	if (rc < 0)
+		return lg_context(err, rc, "cannot go back");
+	if (record == LG_FOUND_TAKEN_BACK)
+		return 0;
+	for (size_t i = from + 1; rc == 0 && i-- > 0;) {
+		enum lg_step_kind kind = run->plan->steps[i].kind;
+		if (lg_step_ops_of(kind)->live && (kind != LG_STEP_RECORD || record == LG_FOUND_AFTER))
+			rc = undo_step(run, i, err);
 	}
-	return 0;
+	return rc;
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------------------- */
 
 static const char *const outcomes[] = { "done", "undone", "unproven", "stuck" };
 
-static void fill_outcome(struct lg_run *run, const char *outcome)
+void lg_run_fill(struct lg_run *run, const char *outcome)
 {
 	for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
 		if (strcmp(outcome, outcomes[i]) == 0)
@@ -154,6 +184,14 @@ static void fill_outcome(struct lg_run *run, const char *outcome)
 	}
 }
 
+/* Messages may have been cut in the middle of a character. */
+static json_t *printable(const char *text)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf buf = LG_BUF_INIT;
+	lg_text_add_printable(&buf, text, strlen(text));
+	return json_string(lg_buf_str(&buf));
+}
+
 static int write_report(struct lg_run *run, const char *message, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf path = LG_BUF_INIT;
@@ -163,10 +201,11 @@ static int write_report(struct lg_run *run, const char *message, struct lg_error
 	char time[LG_TIME_SIZE];
 	const struct lg_clock *clock = lg_config_clock(run->config);
 	lg_cleanup(lg_json_freep) json_t *report =
-		json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:O*}", "rollback", run->plan->id, "outcome",
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:O*}", "rollback", run->plan->id, "outcome",
 			run->outcome.outcome, "time", lg_time_format(clock->realtime_us(clock), time),
 			"revision", (json_int_t)run->outcome.revision, "hold", (json_int_t)run->outcome.hold,
-			"message", message ? message : "", "validation", run->report);
+			"message", printable(message ? message : ""), "warning", printable(run->warning),
+			"validation", run->report);
 	lg_autofree char *text = report ? json_dumps(report, JSON_INDENT(1)) : NULL;
 	if (!text)
 		return lg_fail_nomem(err);
@@ -187,62 +226,107 @@ static void record_end(struct lg_run *run)
 		lg_config_control(run->config, &author, &control, 1, NULL, &ignored);
 }
 
-int lg_run_end(struct lg_run *run, const char *outcome, struct lg_error *err)
+/* A journal that failed once is written anew: what it ended with must be known to whoever comes next. */
+static int close_journal(struct lg_run *run, const struct lg_journal_mark *mark, struct lg_error *err)
+{
+	struct lg_error first = LG_ERROR_INIT;
+	if (lg_journal_write(run->journal, mark, &first) == 0)
+		return 0;
+	lg_line_log_close(run->journal);
+	run->journal = NULL;
+	int rc = lg_journal_renew(lg_config_state_dir(run->config), run->plan->id, err);
+	if (rc == 0)
+		rc = lg_run_open(run, true, err);
+	return rc < 0 ? rc : lg_journal_write(run->journal, mark, err);
+}
+
+int lg_run_end(struct lg_run *run, const char *outcome, const char *message, struct lg_error *err)
 {
 	struct lg_error ignored = LG_ERROR_INIT;
-	const char *message = err && err->code < 0 ? err->message : NULL;
-	fill_outcome(run, outcome);
+	lg_run_fill(run, outcome);
 	write_report(run, message, &ignored);
 	struct lg_journal_mark mark = { .state = LG_JOURNAL_ENDED };
 	snprintf(mark.outcome, sizeof mark.outcome, "%s", outcome);
-	struct lg_error why = LG_ERROR_INIT;
-	int rc = lg_journal_write(run->journal, &mark, &why);
-	if (strcmp(outcome, "undone") != 0 || run->outcome.durable_ns)
+	int rc = close_journal(run, &mark, err);
+	if (run->recorded)
 		record_end(run);
-	if (rc < 0 && err && err->code == 0) {
-		*err = why;
-		return lg_context(err, rc, "rollback '%s' is %s, but its journal could not be closed",
-			run->plan->id, outcome);
-	}
+	if (rc < 0)
+		return lg_context(err, rc,
+			"rollback '%s' is %s, but its journal could not be closed; do so with: "
+			"lastgood rollback resume %s",
+			run->plan->id, outcome, run->plan->id);
 	return 0;
 }
 
-static bool record_stands(struct lg_run *run)
+/* Ends what failed with `code` and the message in err, and says what became of it. */
+static int end_failed(struct lg_run *run, const char *outcome, int code, const char *what, struct lg_error *err)
+{
+	struct lg_error open = LG_ERROR_INIT;
+	const char *id = run->plan->id;
+	int ended = lg_run_end(run, outcome, err ? err->message : NULL, &open);
+	if (run->warning[0])
+		lg_context(err, code, "%s; and", run->warning);
+	if (ended < 0)
+		return lg_context(err, code,
+			"rollback '%s' %s, but its journal could not be closed (do so with: lastgood rollback "
+			"resume %s)",
+			id, what, id);
+	return lg_context(err, code, "rollback '%s' %s", id, what);
+}
+
+/* The record is what counts: without it nothing was in force, whatever failed. When that cannot be told it may have been. */
+static enum lg_found record_now(struct lg_run *run)
 {
 	struct lg_error ignored = LG_ERROR_INIT;
-	enum lg_disk disk;
-	const struct lg_step step = { LG_STEP_RECORD, NULL };
-	return lg_step_ops_of(LG_STEP_RECORD)->check(run, &step, &disk, &ignored) == 0 && disk == LG_DISK_AFTER;
+	enum lg_found found = LG_FOUND_OVERTAKEN;
+	lg_step_record_check(run, NULL, &found, &ignored);
+	return found;
 }
 
 int lg_run_settle(struct lg_run *run, int rc, size_t failed, struct lg_error *err)
 {
 	if (rc == 0)
-		return lg_run_end(run, "done", err);
-	if (run->plan->emergency && record_stands(run)) {
-		lg_run_end(run, "unproven", err);
-		return lg_context(err, LG_EFAILED, "rollback '%s' stays in force, unproven", run->plan->id);
-	}
+		return lg_run_end(run, "done", NULL, err);
+	enum lg_found record = record_now(run);
+	if (record == LG_FOUND_UNRECORDED && run->plan->steps[failed].kind <= LG_STEP_RECORD)
+		return end_failed(run, "undone", rc, "did not begin; nothing was touched", err);
+	if (run->plan->emergency && record == LG_FOUND_AFTER)
+		return end_failed(run, "unproven", LG_EFAILED, "stays in force, unproven", err);
 	struct lg_error why = LG_ERROR_INIT;
-	bool touched = record_stands(run) || lg_step_ops_of(run->plan->steps[failed].kind)->live;
-	int undone = lg_run_backward(run, failed, &why);
-	if (undone < 0) {
-		lg_context(err, rc, "%s; and", why.message);
-		lg_run_end(run, "stuck", err);
-		return lg_context(err, LG_EFAILED,
-			"rollback '%s' is stuck; go on with: lastgood rollback resume %s", run->plan->id,
-			run->plan->id);
+	if (lg_run_backward(run, failed, &why) == 0)
+		return end_failed(run, "undone", LG_EFAILED, "was undone; the state is as before", err);
+	lg_context(err, rc, "%s; after", why.message);
+	return end_failed(run, "stuck", LG_EFAILED,
+		"is stuck; go on with 'lastgood rollback resume' or 'lastgood rollback undo'", err);
+}
+
+/* Directory, plan and journal; what was made of them is removed again when that fails. */
+static int begin(struct lg_run *run, struct lg_error *err)
+{
+	const char *state_dir = lg_config_state_dir(run->config);
+	lg_cleanup(lg_buf_clear) struct lg_buf dir = LG_BUF_INIT;
+	int rc = lg_rollback_path(state_dir, run->plan->id, "", &dir, err);
+	if (rc == 0)
+		rc = lg_plan_save(state_dir, run->plan, err);
+	if (rc == LG_ECONFLICT)
+		return rc; /* that one is not ours to remove */
+	if (rc == 0)
+		rc = lg_run_open(run, true, err);
+	if (rc == 0)
+		rc = note(run, LG_JOURNAL_PLANNED, 0, err);
+	if (rc < 0) {
+		struct lg_error ignored = LG_ERROR_INIT;
+		lg_dir_remove(lg_buf_str(&dir), &ignored);
 	}
-	lg_run_end(run, "undone", err);
-	if (!touched && rc != LG_EFAILED)
-		return lg_context(err, rc, "rollback '%s' did not begin; nothing was touched", run->plan->id);
-	return lg_context(err, LG_EFAILED, "rollback '%s' was undone; the state is as before", run->plan->id);
+	return rc;
 }
 
 int lg_rollback_execute(struct lg_config *config, struct lg_delivery *delivery, struct lg_rollback_plan *plan,
 	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome,
 	struct lg_error *err)
 {
+	if (plan->changes == 0)
+		return lg_fail(err, LG_EINVALID, 0, "there is nothing to roll back: no key differs");
 	struct lg_run run = { .config = config,
 		.delivery = delivery,
 		.plan = plan,
@@ -250,12 +334,11 @@ int lg_rollback_execute(struct lg_config *config, struct lg_delivery *delivery, 
 		.arg = arg,
 		.lock_fd = -1 };
 	int rc = lg_rollback_lock(lg_config_state_dir(config), &run.lock_fd, err);
+	/* what broke may have broken a rollback too: an emergency does not wait for a person to mend it */
+	if (rc == 0 && !plan->emergency)
+		rc = lg_rollback_check_unfinished(lg_config_state_dir(config), &plan->scope, err);
 	if (rc == 0)
-		rc = lg_plan_save(lg_config_state_dir(config), plan, err);
-	if (rc == 0)
-		rc = lg_run_open(&run, true, err);
-	if (rc == 0)
-		rc = note(&run, LG_JOURNAL_PLANNED, 0, err);
+		rc = begin(&run, err);
 	if (rc < 0) {
 		lg_run_close(&run);
 		return lg_context(err, rc, "cannot begin the rollback; nothing was touched");

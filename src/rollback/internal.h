@@ -2,7 +2,8 @@
  *
  *	plan.c       request → plan
  *	plan_file.c  plan ↔ plan.json, and its hash
- *	steps.c      the table of steps: check, run, undo
+ *	steps.c      the table of steps: check, run, undo; preflight and validate
+ *	step_record.c, step_deliver.c  the two live ones
  *	journal.c    the lines of a running rollback, and what they say after a crash
  *	executor.c   runs a plan forward, backward on failure
  *	recovery.c   the table of what a crash left
@@ -50,9 +51,13 @@ struct lg_rollback_plan {
 	struct lg_changeset file_changes; /* is_file: as stored, secrets sealed */
 	uint64_t from;                    /* revision in force when planned */
 	uint64_t suspect;                 /* newest change of the scope then */
-	uint64_t undo_hold;               /* undo_of: the hold that it set, 0: none */
-	uint64_t undo_suspect;            /* undo_of: the revision that it marked bad */
-	uint8_t from_hash[LG_HASH_SIZE];  /* of the scope */
+	bool suspect_was_good; /* marked so for exactly this scope, until the rollback marks it bad */
+	/* The undo of a rollback takes its mark and its hold back.  The undo of that sets them again, as any rollback does. */
+	bool takes_back;
+	uint64_t undo_hold;    /* takes_back: the hold that it set, 0: none */
+	uint64_t undo_suspect; /* takes_back: the revision that it marked bad */
+	bool undo_suspect_was_good;
+	uint8_t from_hash[LG_HASH_SIZE]; /* of the scope */
 	uint8_t to_hash[LG_HASH_SIZE];
 	uint8_t topology[32];
 	uint8_t ids[LG_ID_TOTAL][LG_ID_SIZE];
@@ -62,12 +67,15 @@ struct lg_rollback_plan {
 	struct lg_tree *former, *next; /* whole states before and after */
 };
 
-/* plan_file.c */
+/* plan_file.c.  `hash` covers what a plan does; `seal` the whole of plan.json, so that a damaged one is not followed. */
 int lg_plan_seal(struct lg_rollback_plan *plan, struct lg_error *err); /* fills json and hash from the fields */
 int lg_plan_save(const char *state_dir, const struct lg_rollback_plan *plan, struct lg_error *err);
 /* Also builds the trees. */
 int lg_plan_load(
 	struct lg_config *config, const char *id, struct lg_rollback_plan **ret_plan, struct lg_error *err);
+/* The states before and after, as they are now: others may have changed what is outside of the scope meanwhile. */
+int lg_plan_rebase(struct lg_config *config, const struct lg_rollback_plan *plan, struct lg_tree **ret_former,
+	struct lg_tree **ret_next, struct lg_error *err);
 int lg_rollback_path(
 	const char *state_dir, const char *id, const char *name, struct lg_buf *ret_path, struct lg_error *err);
 int lg_rollback_id_check(const char *id, struct lg_error *err);
@@ -91,15 +99,21 @@ struct lg_journal_mark {
 };
 const char *lg_journal_state_name(enum lg_journal_state state);
 int lg_journal_write(struct lg_line_log *journal, const struct lg_journal_mark *mark, struct lg_error *err);
+/* A fresh file with the same lines, for a journal that took no more after a failed write: its pages cannot be trusted. */
+int lg_journal_renew(const char *state_dir, const char *id, struct lg_error *err);
 int lg_journal_read(const char *state_dir, const char *id, struct lg_journal_mark *ret_last, json_t *ret_lines,
 	struct lg_error *err); /* ret_lines: array to append to, or NULL */
 
-/* steps.c */
-enum lg_disk {
-	LG_DISK_BEFORE,  /* the step has not taken effect */
-	LG_DISK_AFTER,   /* it has */
-	LG_DISK_FOREIGN, /* neither: somebody else changed it */
-	LG_DISK_COUNT
+/* What stands of a step.  The record in the log decides first: without it, or when it was taken back, nothing of the
+ * rollback is in force; when its scope was changed since, others have taken over. */
+enum lg_found {
+	LG_FOUND_UNRECORDED,
+	LG_FOUND_TAKEN_BACK,
+	LG_FOUND_OVERTAKEN,
+	LG_FOUND_BEFORE,  /* the step has not taken effect */
+	LG_FOUND_AFTER,   /* it has */
+	LG_FOUND_FOREIGN, /* neither: somebody else changed it */
+	LG_FOUND_COUNT
 };
 struct lg_run {
 	struct lg_config *config;
@@ -110,6 +124,9 @@ struct lg_run {
 	void *arg;
 	struct lg_rollback_outcome outcome;
 	json_t *report;
+	bool recovering;                     /* a step may have been done by the process that crashed */
+	bool recorded;                       /* the record is in the log, be it taken back */
+	char warning[LG_ERROR_MESSAGE_SIZE]; /* what did not go well without being a reason to fail; "" */
 	int lock_fd;
 };
 struct lg_step_ops {
@@ -119,20 +136,46 @@ struct lg_step_ops {
 	int (*run)(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
 	/* live only */
 	int (*check)(
-		struct lg_run *run, const struct lg_step *step, enum lg_disk *ret_disk, struct lg_error *err);
+		struct lg_run *run, const struct lg_step *step, enum lg_found *ret_found, struct lg_error *err);
 	int (*undo)(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
 	const char *what; /* for the docs */
 };
 const struct lg_step_ops *lg_step_ops_of(enum lg_step_kind kind);
+/* What stands of step i, the record looked at first. */
+int lg_step_find(struct lg_run *run, size_t i, enum lg_found *ret_found, struct lg_error *err);
+int lg_plan_check_fresh(struct lg_run *run, struct lg_error *err);
+void lg_run_warn(struct lg_run *run, const struct lg_error *why); /* the first one is kept */
+
+/* step_record.c */
+int lg_step_record_run(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
+/* UNRECORDED, TAKEN_BACK, OVERTAKEN or AFTER */
+int lg_step_record_check(
+	struct lg_run *run, const struct lg_step *step, enum lg_found *ret_found, struct lg_error *err);
+int lg_step_record_undo(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
+
+/* step_deliver.c */
+int lg_step_deliver_run(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
+/* BEFORE, AFTER or FOREIGN */
+int lg_step_deliver_check(
+	struct lg_run *run, const struct lg_step *step, enum lg_found *ret_found, struct lg_error *err);
+int lg_step_deliver_undo(struct lg_run *run, const struct lg_step *step, struct lg_error *err);
+/* Are all adapters of the plan there? */
+int lg_step_deliver_possible(struct lg_run *run, struct lg_error *err);
 
 /* executor.c */
 int lg_run_forward(struct lg_run *run, size_t from, size_t *ret_failed, struct lg_error *err);
+/* Undoes steps from `from` down.  Nothing is touched when somebody else changed any of them. */
 int lg_run_backward(struct lg_run *run, size_t from, struct lg_error *err);
 int lg_run_open(struct lg_run *run, bool create_journal, struct lg_error *err);
 void lg_run_close(struct lg_run *run);
-/* After forward (rc, failed step) or backward: decides, journals the outcome, writes the report. */
+/* After forward (rc, failed step): goes back where it must, and ends it. */
 int lg_run_settle(struct lg_run *run, int rc, size_t failed, struct lg_error *err);
-int lg_run_end(struct lg_run *run, const char *outcome, struct lg_error *err);
+void lg_run_fill(struct lg_run *run, const char *outcome); /* run->outcome, from what stands */
+/* Report, journal, record.  message: why it is so, or NULL.  A failure: the journal does not say so. */
+int lg_run_end(struct lg_run *run, const char *outcome, const char *message, struct lg_error *err);
 int lg_rollback_lock(const char *state_dir, int *ret_fd, struct lg_error *err);
+
+/* catalogue.c: LG_EBUSY when an unfinished rollback covers a part of this scope. */
+int lg_rollback_check_unfinished(const char *state_dir, const struct lg_scope *scope, struct lg_error *err);
 
 #endif

@@ -50,8 +50,8 @@ static int read_mark(const char *text, struct lg_journal_mark *ret_mark, struct 
 		return lg_fail(err, LG_ECORRUPT, 0, "the journal has the line '%s'", text);
 	if (mark.state == LG_JOURNAL_ENDED)
 		snprintf(mark.outcome, sizeof mark.outcome, "%s", space + 1);
-	else if (lg_int_parse(space + 1, 0, 100000, &step, err) < 0)
-		return LG_ECORRUPT;
+	else if (lg_int_parse(space + 1, 0, 100000, &step, NULL) < 0)
+		return lg_fail(err, LG_ECORRUPT, 0, "the journal has the line '%s'", text);
 	mark.step = (size_t)step;
 	*ret_mark = mark;
 	return 0;
@@ -80,4 +80,17 @@ int lg_journal_read(const char *state_dir, const char *id, struct lg_journal_mar
 		return lg_context(err, rc, "rollback '%s'", id);
 	*ret_last = reading.last;
 	return 0;
+}
+
+int lg_journal_renew(const char *state_dir, const char *id, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf path = LG_BUF_INIT;
+	lg_cleanup(lg_buf_clear) struct lg_buf lines = LG_BUF_INIT;
+	int rc = lg_rollback_path(state_dir, id, "journal", &path, err);
+	if (rc == 0)
+		rc = lg_file_read(path.data, LG_LINE_LOG_MAX, &lines, err);
+	if (rc < 0)
+		return rc;
+	const struct lg_replace_options options = { .mode = 0600 };
+	return lg_file_replace(path.data, lg_buf_str(&lines), lines.len, &options, err);
 }

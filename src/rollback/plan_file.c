@@ -1,5 +1,7 @@
-/* plan.json: a plan as it was shown, with everything that a later process needs to finish or reverse it.  Its hash covers
- * what it does (kind, scope, states before and after, steps, topology, author), not when and under which id. */
+/* plan.json: a plan as it was shown, with everything that a later process needs to finish or reverse it.
+ *
+ * Its hash covers what it does (kind, scope, states before and after, steps, topology, author), not when, under which id
+ * or on which revision: changes elsewhere leave it as it is.  Its seal covers every member. */
 #include "rollback/internal.h"
 
 #include "base/cleanup.h"
@@ -67,6 +69,16 @@ static int add_changes(json_t *json, const struct lg_rollback_plan *plan, struct
 	return rc;
 }
 
+static int set_undo(json_t *json, const struct lg_rollback_plan *plan)
+{
+	if (!plan->undo_of)
+		return 0;
+	return json_object_set_new(json, "undo_of", json_string(plan->undo_of)) < 0 ||
+			json_object_set_new(json, "takes_back", json_boolean(plan->takes_back)) < 0
+		? -1
+		: 0;
+}
+
 /* What the hash covers. */
 static int essence(const struct lg_rollback_plan *plan, json_t **ret_json, struct lg_error *err)
 {
@@ -75,24 +87,17 @@ static int essence(const struct lg_rollback_plan *plan, json_t **ret_json, struc
 	if (rc < 0)
 		return rc;
 	lg_cleanup(lg_json_freep) json_t *json = json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o}", "format",
-		PLAN_FORMAT, "kind", "config", "target", plan->target, "why", plan->why, "actor", plan->actor,
-		"reason", plan->reason, "automatic", plan->automatic, "emergency", plan->emergency, "from",
-		(json_int_t)plan->from, "suspect", (json_int_t)plan->suspect, "scope", scope, "from_hash",
+		"{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:I, s:o}", "format", PLAN_FORMAT,
+		"kind", "config", "target", plan->target, "actor", plan->actor, "reason", plan->reason,
+		"automatic", plan->automatic, "emergency", plan->emergency, "scope", scope, "from_hash",
 		hex(plan->from_hash, LG_HASH_SIZE), "to_hash", hex(plan->to_hash, LG_HASH_SIZE), "topology",
 		hex(plan->topology, sizeof plan->topology), "changes", (json_int_t)plan->changes, "steps",
 		steps_json(plan));
-	if (!json)
+	if (!json || set_undo(json, plan) < 0)
 		return lg_fail_nomem(err);
 	if (plan->is_file)
 		rc = add_changes(json, plan, err);
 	else if (json_object_set_new(json, "to", json_integer((json_int_t)plan->to)) < 0)
-		rc = lg_fail_nomem(err);
-	if (rc == 0 && plan->undo_of &&
-		(json_object_set_new(json, "undo_of", json_string(plan->undo_of)) < 0 ||
-			json_object_set_new(json, "undo_hold", json_integer((json_int_t)plan->undo_hold)) < 0 ||
-			json_object_set_new(
-				json, "undo_suspect", json_integer((json_int_t)plan->undo_suspect)) < 0))
 		rc = lg_fail_nomem(err);
 	if (rc < 0)
 		return rc;
@@ -100,24 +105,48 @@ static int essence(const struct lg_rollback_plan *plan, json_t **ret_json, struc
 	return 0;
 }
 
-int lg_plan_seal(struct lg_rollback_plan *plan, struct lg_error *err)
+/* Evidence, and what recovery needs. */
+static int add_circumstances(json_t *json, const struct lg_rollback_plan *plan, struct lg_error *err)
 {
-	lg_cleanup(lg_json_freep) json_t *json = NULL;
-	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
-	int rc = essence(plan, &json, err);
-	if (rc == 0)
-		rc = lg_json_canonical(json, &text, err);
-	if (rc < 0)
-		return rc;
-	uint8_t hash[LG_HASH_SIZE];
-	crypto_generichash(hash, sizeof hash, (const uint8_t *)text.data, text.len, NULL, 0);
-	lg_hex_encode(hash, sizeof hash, plan->hash);
 	json_t *ids = json_array();
 	for (size_t i = 0; i < LG_ID_TOTAL; i++)
 		json_array_append_new(ids, hex(plan->ids[i], LG_ID_SIZE));
-	if (json_object_set_new(json, "ids", ids) < 0 ||
-		json_object_set_new(json, "id", json_string(plan->id)) < 0 ||
-		json_object_set_new(json, "hash", json_string(plan->hash)) < 0)
+	lg_cleanup(lg_json_freep) json_t *more = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:b, s:o}",
+		"id", plan->id, "hash", plan->hash, "why", plan->why, "from", (json_int_t)plan->from, "suspect",
+		(json_int_t)plan->suspect, "suspect_was_good", plan->suspect_was_good, "undo_hold",
+		(json_int_t)plan->undo_hold, "undo_suspect", (json_int_t)plan->undo_suspect,
+		"undo_suspect_was_good", plan->undo_suspect_was_good, "ids", ids);
+	if (!more || json_array_size(ids) != LG_ID_TOTAL || json_object_update(json, more) < 0)
+		return lg_fail_nomem(err);
+	return 0;
+}
+
+static int hash_json(const json_t *json, char ret_hex[2 * LG_HASH_SIZE + 1], struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	uint8_t hash[LG_HASH_SIZE];
+	int rc = lg_json_canonical(json, &text, err);
+	if (rc < 0)
+		return rc;
+	crypto_generichash(hash, sizeof hash, (const uint8_t *)text.data, text.len, NULL, 0);
+	lg_hex_encode(hash, sizeof hash, ret_hex);
+	return 0;
+}
+
+int lg_plan_seal(struct lg_rollback_plan *plan, struct lg_error *err)
+{
+	lg_cleanup(lg_json_freep) json_t *json = NULL;
+	char seal[2 * LG_HASH_SIZE + 1];
+	int rc = essence(plan, &json, err);
+	if (rc == 0)
+		rc = hash_json(json, plan->hash, err);
+	if (rc == 0)
+		rc = add_circumstances(json, plan, err);
+	if (rc == 0)
+		rc = hash_json(json, seal, err);
+	if (rc < 0)
+		return rc;
+	if (json_object_set_new(json, "seal", json_string(seal)) < 0)
 		return lg_fail_nomem(err);
 	json_decref(plan->json);
 	plan->json = lg_steal_ptr(&json);
@@ -210,14 +239,22 @@ static void read_steps(struct reader *reader, struct lg_rollback_plan *plan)
 	}
 }
 
+static int check_format(const json_t *json, struct lg_error *err)
+{
+	const char *format = json_string_value(json_object_get(json, "format"));
+	char shown[LG_SNIPPET_SIZE];
+	if (!format)
+		return lg_fail(err, LG_ECORRUPT, 0, "its plan lacks 'format'");
+	if (strcmp(format, PLAN_FORMAT) != 0)
+		return lg_fail(err, LG_ENEWER, 0, "its plan has the format '%s'; this version knows '%s'",
+			lg_text_snippet(format, shown), PLAN_FORMAT);
+	return 0;
+}
+
 static int read_plan(const json_t *json, struct lg_rollback_plan *plan, struct lg_error *err)
 {
 	struct reader reader = { json, err, 0 };
-	lg_autofree char *format = read_text(&reader, "format", true);
 	lg_autofree char *id = read_text(&reader, "id", true);
-	if (format && strcmp(format, PLAN_FORMAT) != 0)
-		return lg_fail(err, LG_ENEWER, 0, "its plan has the format '%s'; this version knows '%s'",
-			format, PLAN_FORMAT);
 	if (id)
 		snprintf(plan->id, sizeof plan->id, "%s", id);
 	plan->target = read_text(&reader, "target", true);
@@ -232,8 +269,11 @@ static int read_plan(const json_t *json, struct lg_rollback_plan *plan, struct l
 	plan->from = read_number(&reader, "from", true);
 	plan->suspect = read_number(&reader, "suspect", true);
 	plan->changes = read_number(&reader, "changes", true);
-	plan->undo_hold = read_number(&reader, "undo_hold", false);
-	plan->undo_suspect = read_number(&reader, "undo_suspect", false);
+	plan->takes_back = json_is_true(json_object_get(json, "takes_back"));
+	plan->suspect_was_good = json_is_true(json_object_get(json, "suspect_was_good"));
+	plan->undo_hold = read_number(&reader, "undo_hold", true);
+	plan->undo_suspect = read_number(&reader, "undo_suspect", true);
+	plan->undo_suspect_was_good = json_is_true(json_object_get(json, "undo_suspect_was_good"));
 	read_hex(&reader, json_object_get(json, "from_hash"), "from_hash", plan->from_hash, LG_HASH_SIZE);
 	read_hex(&reader, json_object_get(json, "to_hash"), "to_hash", plan->to_hash, LG_HASH_SIZE);
 	read_hex(&reader, json_object_get(json, "topology"), "topology", plan->topology, sizeof plan->topology);
@@ -263,38 +303,107 @@ static int apply_file_changes(
 	return rc < 0 ? rc : 0;
 }
 
-static int build_trees(struct lg_config *config, struct lg_rollback_plan *plan, struct lg_error *err)
+/* `tree` with the keys of the scope as they are in `source`. */
+static int with_scope_of(struct lg_tree *tree, struct lg_tree *source, const struct lg_rollback_plan *plan,
+	struct lg_tree **ret_tree, struct lg_error *err)
 {
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *to = NULL;
-	int rc = lg_config_tree_at(config, plan->from, &plan->former, err);
-	if (rc == 0 && !plan->is_file)
-		rc = lg_config_tree_at(config, plan->to, &to, err);
-	if (rc < 0)
-		return rc;
-	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(plan->former);
+	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(tree);
 	if (!edit)
 		return lg_fail_nomem(err);
-	rc = plan->is_file ? apply_file_changes(edit, plan, err)
-			   : lg_tree_edit_restore(edit, to, &plan->scope, plan->from + 1, err);
+	int rc = lg_tree_edit_restore(edit, source, &plan->scope, plan->from + 1, err);
 	if (rc < 0)
 		return rc;
-	plan->next = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	*ret_tree = lg_tree_edit_commit(lg_steal_ptr(&edit));
 	return 0;
 }
 
-static int load(struct lg_config *config, const char *id, struct lg_rollback_plan *plan, struct lg_error *err)
+int lg_plan_rebase(struct lg_config *config, const struct lg_rollback_plan *plan, struct lg_tree **ret_former,
+	struct lg_tree **ret_next, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *former = NULL;
+	struct lg_snapshot now;
+	lg_config_snapshot(config, &now);
+	int rc = with_scope_of(now.tree, plan->former, plan, &former, err);
+	if (rc == 0)
+		rc = with_scope_of(now.tree, plan->next, plan, ret_next, err);
+	lg_snapshot_clear(&now);
+	if (rc == 0)
+		*ret_former = lg_steal_ptr(&former);
+	return rc;
+}
+
+static int build_next(struct lg_config *config, struct lg_rollback_plan *plan, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *to = NULL;
+	if (!plan->is_file) {
+		int rc = lg_config_tree_at(config, plan->to, &to, err);
+		return rc < 0 ? rc : with_scope_of(plan->former, to, plan, &plan->next, err);
+	}
+	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(plan->former);
+	if (!edit)
+		return lg_fail_nomem(err);
+	int rc = apply_file_changes(edit, plan, err);
+	if (rc == 0)
+		plan->next = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	return rc;
+}
+
+static int build_trees(struct lg_config *config, struct lg_rollback_plan *plan, struct lg_error *err)
+{
+	uint8_t from[LG_HASH_SIZE], to[LG_HASH_SIZE];
+	int rc = lg_config_tree_at(config, plan->from, &plan->former, err);
+	if (rc == 0)
+		rc = build_next(config, plan, err);
+	if (rc < 0)
+		return rc;
+	if (lg_tree_scope_hash(plan->former, &plan->scope, from) < 0 ||
+		lg_tree_scope_hash(plan->next, &plan->scope, to) < 0)
+		return lg_fail_nomem(err);
+	if (memcmp(from, plan->from_hash, sizeof from) != 0 || memcmp(to, plan->to_hash, sizeof to) != 0)
+		return lg_fail(err, LG_ECORRUPT, 0, "its states are not those that the log records");
+	return 0;
+}
+
+/* Every member is under the seal, and the reader must have understood every one. */
+static int check_seal(const json_t *json, struct lg_error *err)
+{
+	char seal[2 * LG_HASH_SIZE + 1];
+	lg_cleanup(lg_json_freep) json_t *sealed = json_copy((json_t *)(uintptr_t)json);
+	if (!sealed)
+		return lg_fail_nomem(err);
+	json_object_del(sealed, "seal");
+	int rc = hash_json(sealed, seal, err);
+	if (rc < 0)
+		return rc;
+	const char *written = json_string_value(json_object_get(json, "seal"));
+	if (!written || strcmp(written, seal) != 0)
+		return lg_fail(err, LG_ECORRUPT, 0, "its plan is not what was written: its seal does not fit");
+	return 0;
+}
+
+static int read_json(struct lg_config *config, const char *id, json_t **ret_json, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf path = LG_BUF_INIT;
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
-	lg_cleanup(lg_json_freep) json_t *json = NULL;
 	int rc = lg_rollback_path(lg_config_state_dir(config), id, "plan.json", &path, err);
 	if (rc == 0)
 		rc = lg_file_read(path.data, PLAN_MAX, &text, err);
 	if (rc == LG_ENOTFOUND)
-		return lg_fail(err, LG_ENOTFOUND, 0,
-			"there is no rollback '%s'; look with: lastgood rollback list", id);
+		return lg_fail(err, LG_ENOTFOUND, 0, "it does not exist; look with: lastgood rollback list");
+	if (rc < 0)
+		return rc;
+	rc = lg_json_parse(lg_buf_str(&text), text.len, PLAN_MAX, ret_json, err);
+	return rc == LG_EINVALID ? lg_context(err, LG_ECORRUPT, "its plan") : rc;
+}
+
+static int load(struct lg_config *config, const char *id, struct lg_rollback_plan *plan, struct lg_error *err)
+{
+	lg_cleanup(lg_json_freep) json_t *json = NULL;
+	int rc = read_json(config, id, &json, err);
 	if (rc == 0)
-		rc = lg_json_parse(text.data, text.len, PLAN_MAX, &json, err);
+		rc = check_format(json, err);
+	if (rc == 0)
+		rc = check_seal(json, err);
 	if (rc == 0)
 		rc = read_plan(json, plan, err);
 	if (rc == 0)
@@ -303,9 +412,8 @@ static int load(struct lg_config *config, const char *id, struct lg_rollback_pla
 		rc = lg_plan_seal(plan, err);
 	if (rc < 0)
 		return rc;
-	const char *hash = json_string_value(json_object_get(json, "hash"));
-	if (!hash || strcmp(hash, plan->hash) != 0)
-		return lg_fail(err, LG_ECORRUPT, 0, "its plan does not have the hash that it says");
+	if (strcmp(plan->id, id) != 0 || !json_equal(json, plan->json))
+		return lg_fail(err, LG_ECORRUPT, 0, "its plan is not what was written");
 	return 0;
 }
 

@@ -32,8 +32,11 @@ static void add_check(
 	va_start(args, fmt);
 	lg_buf_vaddf(&evidence, fmt, args);
 	va_end(args);
+	/* messages may hold what a service said, or have been cut in the middle of a character */
+	lg_cleanup(lg_buf_clear) struct lg_buf printable = LG_BUF_INIT;
+	lg_text_add_printable(&printable, lg_buf_str(&evidence), evidence.len);
 	json_t *one = json_pack("{s:s, s:s, s:b, s:s}", "check", check, "subject", subject, "ok", ok,
-		"evidence", lg_buf_str(&evidence));
+		"evidence", lg_buf_str(&printable));
 	if (!one || json_array_append_new(v->checks, one) < 0)
 		v->failed = true;
 	if (!ok)
@@ -83,7 +86,25 @@ static bool in_scope(const struct validation *v, const char *prefix)
 	return lg_scope_overlaps(v->options->scope, &scope);
 }
 
-static void check_files(struct validation *v, const struct lg_snapshot *now)
+/* 1 when the file is what the state renders to.  A writer of other keys may have appended and delivered between our look
+ * at the state and our look at the file: then `now` becomes the newer state, and it is looked at again. */
+static int verify_file(struct validation *v, const struct lg_adapter *adapter, struct lg_snapshot *now,
+	uint8_t ret_hash[LG_HASH_SIZE], struct lg_error *err)
+{
+	for (;;) {
+		int rc = lg_adapter_verify(adapter, now->tree, ret_hash, err);
+		uint64_t revision = now->revision;
+		struct lg_error ignored = LG_ERROR_INIT;
+		if (rc != 0 || lg_config_refresh(v->config, &ignored) < 0)
+			return rc;
+		lg_snapshot_clear(now);
+		lg_config_snapshot(v->config, now);
+		if (now->revision == revision)
+			return 0;
+	}
+}
+
+static void check_files(struct validation *v, struct lg_snapshot *now)
 {
 	for (size_t i = 0; i < lg_delivery_count(v->delivery); i++) {
 		const struct lg_adapter *adapter = lg_delivery_adapter(v->delivery, i);
@@ -92,7 +113,7 @@ static void check_files(struct validation *v, const struct lg_snapshot *now)
 		uint8_t hash[LG_HASH_SIZE] = { 0 };
 		char hex[2 * LG_HASH_SIZE + 1];
 		struct lg_error why = LG_ERROR_INIT;
-		int rc = lg_adapter_verify(adapter, now->tree, hash, &why);
+		int rc = verify_file(v, adapter, now, hash, &why);
 		lg_hex_encode(hash, sizeof hash, hex);
 		if (rc < 0)
 			add_check(v, "file", lg_adapter_path(adapter), false, "%s", why.message);
@@ -154,6 +175,9 @@ int lg_validate(struct lg_config *config, struct lg_delivery *delivery,
 {
 	lg_cleanup(lg_json_freep) json_t *checks = json_array();
 	struct validation v = { config, delivery, options, checks, true, checks == NULL };
+	int refreshed = lg_config_refresh(config, err);
+	if (refreshed < 0)
+		return refreshed;
 	struct lg_snapshot now;
 	lg_config_snapshot(config, &now);
 	int rc = v.failed ? lg_fail_nomem(err) : check_state(&v, &now, err);

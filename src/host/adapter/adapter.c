@@ -198,6 +198,7 @@ struct delivery {
 	struct lg_buf text; /* the file as it should be */
 	bool secret;
 	bool differs; /* the file on disk is another one, or absent */
+	bool unchecked;
 	struct lg_delivered_state former, next;
 	struct lg_delivery_result result;
 };
@@ -335,7 +336,7 @@ static int deliver(struct delivery *d, const struct lg_tree *tree, struct lg_err
 		return rc < 0 ? rc : 0;
 	}
 	rc = compare(d, tree, err);
-	if (rc == 0 && d->differs)
+	if (rc == 0 && d->differs && !d->unchecked)
 		rc = lg_adapter_check(adapter, lg_buf_str(&d->text), d->text.len, err);
 	if (rc == 0)
 		rc = install(d, err);
@@ -346,9 +347,11 @@ static int deliver(struct delivery *d, const struct lg_tree *tree, struct lg_err
 	return rc;
 }
 
-int lg_adapter_deliver(struct lg_adapter *adapter, const struct lg_tree *tree, uint64_t revision,
-	uint64_t sequence, struct lg_delivery_result *ret_result, struct lg_error *err)
+/* d: adapter, next, unchecked. */
+static int deliver_locked(struct delivery *d, const struct lg_tree *tree, struct lg_delivery_result *ret_result,
+	struct lg_error *err)
 {
+	const struct lg_adapter *adapter = d->adapter;
 	const struct lg_service_spec *service = adapter->service_spec;
 	/* as long as another delivery may take: two checks before it, stop and start */
 	int64_t wait_ns =
@@ -357,11 +360,26 @@ int lg_adapter_deliver(struct lg_adapter *adapter, const struct lg_tree *tree, u
 	int rc = take_lock(adapter, adapter->lock_path, wait_ns / MS + SPARE, &held, err);
 	if (rc < 0)
 		return rc;
+	rc = deliver(d, tree, err);
+	lg_buf_clear(&d->text);
+	if (rc == 0 || d->result.installed_ns)
+		*ret_result = d->result;
+	return rc;
+}
+
+int lg_adapter_deliver(struct lg_adapter *adapter, const struct lg_tree *tree, uint64_t revision,
+	uint64_t sequence, struct lg_delivery_result *ret_result, struct lg_error *err)
+{
 	struct delivery d = { .adapter = adapter,
 		.next = { .known = true, .revision = revision, .sequence = sequence } };
-	rc = deliver(&d, tree, err);
-	lg_buf_clear(&d.text);
-	if (rc == 0 || d.result.installed_ns)
-		*ret_result = d.result;
-	return rc;
+	return deliver_locked(&d, tree, ret_result, err);
+}
+
+int lg_adapter_put_back(struct lg_adapter *adapter, const struct lg_tree *tree, uint64_t revision,
+	uint64_t sequence, struct lg_delivery_result *ret_result, struct lg_error *err)
+{
+	struct delivery d = { .adapter = adapter,
+		.next = { .known = true, .revision = revision, .sequence = sequence },
+		.unchecked = true };
+	return deliver_locked(&d, tree, ret_result, err);
 }

@@ -58,6 +58,9 @@ struct lg_delivery_result {
  * ret_result is filled whenever the file stands. A process-driver service that died is started instead of reloaded. */
 int lg_adapter_deliver(struct lg_adapter *adapter, const struct lg_tree *tree, uint64_t revision,
 	uint64_t sequence, struct lg_delivery_result *ret_result, struct lg_error *err);
+/* The same without asking the check: what was live before must be able to come back whatever the check says of it now. */
+int lg_adapter_put_back(struct lg_adapter *adapter, const struct lg_tree *tree, uint64_t revision,
+	uint64_t sequence, struct lg_delivery_result *ret_result, struct lg_error *err);
 /* Does the file on disk equal what this state renders to?  1 yes, 0 no (differs or absent). ret_hash: of the file. */
 int lg_adapter_verify(const struct lg_adapter *adapter, const struct lg_tree *tree, uint8_t ret_hash[32],
 	struct lg_error *err);
