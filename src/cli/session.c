@@ -18,6 +18,7 @@ void lg_session_clear(struct lg_session *session)
 	lg_delivery_close(session->delivery);
 	lg_config_close(session->config);
 	lg_topology_free(session->topology);
+	lg_trace_close(&session->trace);
 	free(session->state_dir);
 	free(session->topology_path);
 	free(session->actor);
@@ -189,19 +190,33 @@ static void warn_unfinished(struct lg_cli *cli)
 	lg_names_free(ids, count);
 }
 
+/* The log that the topology names, or the store's own when it has to be wrapped; NULL: config opens it. */
+static int open_log(struct lg_session *session, bool readonly, struct lg_log **ret_log, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf url = LG_BUF_INIT;
+	const char *named = session->topology ? session->topology->log_url : NULL;
+	bool own = !named || strcmp(named, "sqlite") == 0;
+	if (own && !lg_trace_wanted())
+		return 0;
+	if (own)
+		lg_buf_addf(&url, "sqlite:%s/log.db", session->state_dir);
+	else
+		lg_buf_adds(&url, named);
+	const struct lg_log_open open = { .readonly = readonly, .clock = lg_clock_system() };
+	int rc = lg_buf_check(&url, err);
+	if (rc == 0)
+		rc = lg_log_open(url.data, &open, ret_log, err);
+	return rc == 0 && lg_trace_wanted() ? lg_trace_wrap(&session->trace, ret_log, err) : rc;
+}
+
 static int open_config(struct lg_cli *cli, enum lg_session_use use, struct lg_error *err)
 {
 	struct lg_session *session = &cli->session;
 	struct lg_config_options options = { .state_dir = session->state_dir,
 		.readonly = use == LG_SESSION_READ };
-	const char *url = session->topology ? session->topology->log_url : NULL;
-	if (url && strcmp(url, "sqlite") != 0) {
-		struct lg_log_open open = { .readonly = options.readonly, .clock = lg_clock_system() };
-		int rc = lg_log_open(url, &open, &options.log, err);
-		if (rc < 0)
-			return rc;
-	}
-	int rc = lg_config_open(&options, &session->config, err);
+	int rc = open_log(session, options.readonly, &options.log, err);
+	if (rc == 0)
+		rc = lg_config_open(&options, &session->config, err);
 	if (rc != LG_ENOTFOUND)
 		return rc;
 	return lg_fail(err, rc, 0, "there is no store in '%s'; make one with 'lastgood --state-dir %s init'",

@@ -13,6 +13,8 @@
 #include "delivery/delivery.h"
 #include "host/topology.h"
 
+#include "cli/trace.h"
+
 #include <stdbool.h>
 
 #define LG_DEFAULT_STATE_DIR "/var/lib/lastgood"
@@ -28,6 +30,7 @@ struct lg_session {
 	struct lg_topology *topology;
 	struct lg_config *config;
 	struct lg_delivery *delivery;
+	struct lg_trace trace;
 };
 
 enum lg_session_use {

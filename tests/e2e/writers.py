@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Two writers at once: nothing is lost, nothing is overwritten unseen."""
 
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-from support import CONFLICT, OK, PROGRAM, Store, check, done, environment
+from support import CONFLICT, IO, OK, PROGRAM, Store, check, done, environment
 
 WRITERS, ROUNDS = 4, 10
 store = Store()
@@ -52,4 +53,18 @@ for i in range(20):
     if len({v for _, v in dead}) > 1 or len(dead) == 1:
         check("a change is whole or absent", False, dead)
 check("killed writers leave whole changes", store.run("doctor").status == OK and store.set("after=1").status == OK)
+
+# What the log says happened, when an append fails before and behind the fact.
+store = Store()
+store.set("a=1")
+before = store.state()
+result = store.run("set", "a=2", "--reason", "x", env={"LASTGOOD_FAULT": "log_append:1:EIO"})
+check("an append that fails is an error", result.status == IO, result)
+check("and nothing was changed", store.state() == before)
+trace = os.path.join(store.base, "trace")
+result = store.run("set", "a=3", "--reason", "x", env={"LASTGOOD_FAULT": "log_append:2:EIO", "LASTGOOD_TRACE_LOG": trace})
+check("an append of unknown outcome is looked up in the log, and found", result.status == OK and store.get("a") == 3, result)
+with open(trace, encoding="utf-8") as file:
+    lines = file.read().splitlines()
+check("the trace shows the append and what became of it", any(" append " in line for line in lines), lines)
 done()
