@@ -103,40 +103,42 @@ static int target_back(struct lg_config *config, int64_t steps, const struct lg_
 
 /* --- known good ------------------------------------------------------------------------------------------------------ */
 
-static int scope_hash_at(struct lg_config *config, const struct lg_mark *mark, const struct lg_scope *scope,
-	uint8_t ret_hash[LG_HASH_SIZE], struct lg_error *err)
-{
-	if (lg_scope_equal(&mark->scope, scope)) {
-		memcpy(ret_hash, mark->scope_hash, LG_HASH_SIZE);
-		return 0;
-	}
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
-	int rc = lg_state_tree_at(config, mark->revision, &tree, err);
-	if (rc < 0)
-		return rc;
-	return lg_tree_scope_hash(tree, scope, ret_hash) < 0 ? lg_fail_nomem(err) : 0;
-}
-
-static int find_good(struct lg_config *config, const struct lg_scope *scope, uint64_t before,
-	const uint8_t not_hash[LG_HASH_SIZE], const struct lg_mark **ret_mark, struct lg_error *err)
+static const struct lg_mark *newest_good(
+	const struct lg_config *config, const struct lg_scope *scope, uint64_t before)
 {
 	const struct lg_mark *best = NULL;
 	for (size_t i = 0; i < config->controls.mark_count; i++) {
 		const struct lg_mark *mark = &config->controls.marks[i];
-		if (!mark->good || mark->revision >= before || (best && mark->revision <= best->revision) ||
-			!lg_scope_contains(&mark->scope, scope))
-			continue;
-		uint8_t hash[LG_HASH_SIZE];
-		int rc = scope_hash_at(config, mark, scope, hash, err);
-		if (rc == LG_ENOTFOUND)
-			continue; /* dropped by retention */
-		if (rc < 0)
-			return rc;
-		bool is_current = not_hash && memcmp(hash, not_hash, LG_HASH_SIZE) == 0;
-		if (!is_current && !lg_config_is_quarantined(config, scope, hash))
+		if (mark->good && mark->revision < before && (!best || mark->revision > best->revision) &&
+			lg_scope_contains(&mark->scope, scope))
 			best = mark;
 	}
-	*ret_mark = best;
+	return best;
+}
+
+/* The newest one whose state is still there, is not the present one and is not quarantined. */
+static int find_good(struct lg_config *config, const struct lg_scope *scope, uint64_t before,
+	const uint8_t not_hash[LG_HASH_SIZE], const struct lg_mark **ret_mark, struct lg_error *err)
+{
+	const struct lg_mark *mark;
+	for (; (mark = newest_good(config, scope, before)); before = mark->revision) {
+		uint8_t hash[LG_HASH_SIZE];
+		lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+		struct lg_error why = LG_ERROR_INIT;
+		int rc = lg_state_tree_at(config, mark->revision, &tree, &why);
+		if (rc == LG_ENOTFOUND)
+			continue; /* dropped by retention */
+		if (rc == 0 && lg_tree_scope_hash(tree, scope, hash) < 0)
+			rc = lg_fail_nomem(&why);
+		if (rc < 0) {
+			*err = why;
+			return rc;
+		}
+		bool is_current = not_hash && memcmp(hash, not_hash, LG_HASH_SIZE) == 0;
+		if (!is_current && !lg_config_is_quarantined(config, scope, hash))
+			break;
+	}
+	*ret_mark = mark;
 	return 0;
 }
 

@@ -490,6 +490,38 @@ static void test_open_refuses_what_is_not_there(void **state)
 	lg_assert_code(lg_config_init(dir, &sim.clock, &err), LG_ECONFLICT, &err);
 }
 
+static void test_what_retention_dropped(void **state)
+{
+	(void)state;
+	struct lg_error err = LG_ERROR_INIT;
+	const char *dir = new_store();
+	struct lg_config *config = open_store(dir);
+	put(config, "a/x", "1");
+	mark(config, "good", 1, "a/"); /* r2 */
+	put(config, "a/x", "2");       /* r3 */
+	lg_assert_ok(lg_config_checkpoint(config, &err), &err);
+	put(config, "a/x", "3"); /* r4 */
+	lg_config_close(config);
+	char url[512];
+	lg_cleanup(lg_log_closep) struct lg_log *log = NULL;
+	snprintf(url, sizeof url, "sqlite:%s/log.db", dir);
+	const struct lg_log_open options = { .clock = &sim.clock };
+	lg_assert_ok(lg_log_open(url, &options, &log, &err), &err);
+	lg_assert_ok(lg_log_trim(log, 4, &err), &err);
+	config = open_store(dir);
+	assert_value(config, "a/x", "3", 4);
+	struct lg_tree *tree = NULL;
+	lg_assert_code(lg_config_tree_at(config, 1, &tree, &err), LG_ENOTFOUND, &err);
+	assert_non_null(strstr(err.message, "retention"));
+	target(config, "r1", NULL, LG_ENOTFOUND);
+	target(config, "good", "a/", LG_ENOTFOUND); /* its state is gone */
+	mark(config, "good", 3, "a/");              /* marks outlive the records they were made with */
+	assert_int_equal(target(config, "good", "a/", 0), 3);
+	lg_assert_ok(lg_config_tree_at(config, 3, &tree, &err), &err);
+	lg_tree_unref(tree);
+	lg_config_close(config);
+}
+
 int main(void)
 {
 	lg_clock_sim_init(&sim, 1750000000000000, 1000000000);
@@ -506,5 +538,6 @@ int main(void)
 	lg_test_add("random history against every tree", test_random_history, NULL);
 	lg_test_add("dry run and expected root", test_dry_run_and_root_expectation, NULL);
 	lg_test_add("open refuses what is not there", test_open_refuses_what_is_not_there, NULL);
+	lg_test_add("what retention dropped", test_what_retention_dropped, NULL);
 	return lg_test_run("config");
 }
