@@ -174,7 +174,8 @@ static int read_secret_key(struct lg_config *config, struct lg_error *err)
 	if (rc == LG_ENOTFOUND)
 		return 0; /* everything but secrets works without it; sealing and opening say so */
 	if (rc < 0) {
-		*err = absent;
+		if (err)
+			*err = absent;
 		return rc;
 	}
 	if (key.len != LG_SECRET_KEY_SIZE)

@@ -131,7 +131,8 @@ static int find_good(struct lg_config *config, const struct lg_scope *scope, uin
 		if (rc == 0 && lg_tree_scope_hash(tree, scope, hash) < 0)
 			rc = lg_fail_nomem(&why);
 		if (rc < 0) {
-			*err = why;
+			if (err)
+				*err = why;
 			return rc;
 		}
 		bool is_current = not_hash && memcmp(hash, not_hash, LG_HASH_SIZE) == 0;
