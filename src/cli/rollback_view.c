@@ -147,7 +147,9 @@ static void say_success(struct lg_cli *cli, const struct lg_rollback_outcome *ou
 			"held by h%llu: changes to this scope are refused until 'lastgood release h%llu "
 			"--reason TEXT'",
 			(unsigned long long)outcome->hold, (unsigned long long)outcome->hold);
-	lg_output_line(output, LG_STYLE_PLAIN, "to take it back: lastgood rollback undo %s", outcome->id);
+	if (strcmp(outcome->outcome, "undone") != 0)
+		lg_output_line(
+			output, LG_STYLE_PLAIN, "to take it back: lastgood rollback undo %s", outcome->id);
 	lg_output_line(output, LG_STYLE_PLAIN, "to look further: lastgood rollback show %s", outcome->id);
 }
 

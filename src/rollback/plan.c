@@ -93,16 +93,18 @@ static int count_one(void *arg, const struct lg_entry *before, const struct lg_e
 	return 0;
 }
 
+/* By time to the microsecond, so that names sort as they were made, and a random digit. */
 static void make_id(const struct lg_clock *clock, char ret_id[LG_ROLLBACK_ID_SIZE])
 {
-	time_t seconds = (time_t)(clock->realtime_us(clock) / 1000000);
+	int64_t now_us = clock->realtime_us(clock);
+	time_t seconds = (time_t)(now_us / 1000000);
 	struct tm tm;
-	uint8_t tail[3];
+	uint8_t random;
 	char stamp[20];
 	gmtime_r(&seconds, &tm);
 	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
-	lg_random_bytes(tail, sizeof tail);
-	snprintf(ret_id, LG_ROLLBACK_ID_SIZE, "%s-%02x%02x%02x", stamp, tail[0], tail[1], tail[2]);
+	lg_random_bytes(&random, sizeof random);
+	snprintf(ret_id, LG_ROLLBACK_ID_SIZE, "%s-%05x%x", stamp, (unsigned)(now_us % 1000000), random & 15u);
 }
 
 static int add_step(
