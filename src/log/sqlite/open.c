@@ -153,7 +153,7 @@ static int harden(struct lg_sqlite *s, struct lg_error *err)
 static int set_up(const struct lg_sqlite *s, struct lg_error *err)
 {
 	return lg_sqlite_exec(s,
-		"PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; PRAGMA cache_size = -32768;"
+		"PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; PRAGMA cache_size = -1024;"
 		"PRAGMA journal_size_limit = 8388608; PRAGMA temp_store = MEMORY;",
 		"set up", err);
 }
