@@ -200,12 +200,11 @@ static int write_report(struct lg_run *run, const char *message, struct lg_error
 		return rc;
 	char time[LG_TIME_SIZE];
 	const struct lg_clock *clock = lg_config_clock(run->config);
-	lg_cleanup(lg_json_freep) json_t *report =
-		json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:O*}", "rollback", run->plan->id, "outcome",
-			run->outcome.outcome, "time", lg_time_format(clock->realtime_us(clock), time),
-			"revision", (json_int_t)run->outcome.revision, "hold", (json_int_t)run->outcome.hold,
-			"message", printable(message ? message : ""), "warning", printable(run->warning),
-			"validation", run->report);
+	lg_cleanup(lg_json_freep) json_t *report = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:O*}",
+		"rollback", run->plan->id, "outcome", run->outcome.outcome, "time",
+		lg_time_format(clock->realtime_us(clock), time), "revision", (json_int_t)run->outcome.revision,
+		"hold", (json_int_t)run->outcome.hold, "message", printable(message ? message : ""), "warning",
+		printable(run->warning), "validation", run->report);
 	lg_autofree char *text = report ? json_dumps(report, JSON_INDENT(1)) : NULL;
 	if (!text)
 		return lg_fail_nomem(err);
@@ -314,11 +313,13 @@ static int begin(struct lg_run *run, struct lg_error *err)
 		rc = lg_run_open(run, true, err);
 	if (rc == 0)
 		rc = note(run, LG_JOURNAL_PLANNED, 0, err);
-	if (rc < 0) {
-		struct lg_error ignored = LG_ERROR_INIT;
-		lg_dir_remove(lg_buf_str(&dir), &ignored);
-	}
-	return rc;
+	if (rc == 0)
+		return 0;
+	struct lg_error why = LG_ERROR_INIT;
+	if (lg_dir_remove(lg_buf_str(&dir), &why) == 0)
+		return rc;
+	return lg_context(err, rc, "its empty journal is left (close it with: lastgood rollback resume %s)",
+		run->plan->id);
 }
 
 int lg_rollback_execute(struct lg_config *config, struct lg_delivery *delivery, struct lg_rollback_plan *plan,

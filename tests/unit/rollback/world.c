@@ -69,13 +69,18 @@ static void make_services(struct world *world)
 	lg_test_write(path, yaml.data, yaml.len);
 }
 
-void world_make(struct world *world, const char *dir, bool services)
+void world_at(struct world *world, const char *dir)
 {
-	struct lg_error err = LG_ERROR_INIT;
 	*world = (struct world){ 0 };
 	snprintf(world->dir, sizeof world->dir, "%s", dir);
 	snprintf(world->state_dir, sizeof world->state_dir, "%s/state", dir);
 	lg_clock_sim_init(&world->sim, INT64_C(1790000000000000), INT64_C(1000000000000));
+}
+
+void world_make(struct world *world, const char *dir, bool services)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	world_at(world, dir);
 	lg_assert_ok(lg_dir_make(dir, 0700, &err), &err);
 	if (services)
 		make_services(world);

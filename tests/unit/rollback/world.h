@@ -29,6 +29,8 @@ struct world {
 
 /* Makes directory, scripts and store, and opens it. */
 void world_make(struct world *world, const char *dir, bool services);
+/* One that is there already; nothing is opened. */
+void world_at(struct world *world, const char *dir);
 /* Each without the other: a process of its own opens, works and closes. */
 void world_open(struct world *world);
 void world_close(struct world *world);
