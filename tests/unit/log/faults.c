@@ -27,7 +27,7 @@ static const struct fault_row {
 	bool dead;
 	size_t body_len; /* a large one moves pages into the database after the commit */
 	unsigned stride; /* every operation, or a sample of many */
-	int first;       /* what the append returns when the first of them fails */
+	int first; /* what the append returns when the first of them fails; in a large record that is before the commit */
 } fault_rows[] = {
 	{ "write fails", FAULTY_WRITE, SQLITE_IOERR_WRITE, false, 100, 1, LG_EUNKNOWN },
 	{ "disk full", FAULTY_WRITE, SQLITE_FULL, false, 100, 1, LG_ENOSPC },
@@ -35,9 +35,9 @@ static const struct fault_row {
 	{ "sync fails", FAULTY_SYNC, SQLITE_IOERR_FSYNC, false, 100, 1, LG_EUNKNOWN },
 	{ "the disk dies", FAULTY_ANY, SQLITE_IOERR, true, 100, 1, LG_EUNKNOWN },
 	{ "sync fails after a large record", FAULTY_SYNC, SQLITE_IOERR_FSYNC, false, 5000000, 1, LG_EUNKNOWN },
-	{ "write fails in a large record", FAULTY_WRITE, SQLITE_IOERR_WRITE, false, 5000000, 397, LG_EUNKNOWN },
+	{ "write fails in a large record", FAULTY_WRITE, SQLITE_IOERR_WRITE, false, 5000000, 397, LG_EIO },
 	{ "disk full in a large record", FAULTY_WRITE, SQLITE_FULL, true, 5000000, 397, LG_ENOSPC },
-	{ "anything fails in a large record", FAULTY_ANY, SQLITE_IOERR, false, 5000000, 401, LG_EUNKNOWN },
+	{ "anything fails in a large record", FAULTY_ANY, SQLITE_IOERR, false, 5000000, 401, LG_EIO },
 };
 
 struct outcome {
