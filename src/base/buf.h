@@ -19,7 +19,10 @@ struct lg_buf {
 	size_t size; /* allocated */
 	bool failed;
 };
-#define LG_BUF_INIT { 0 }
+#define LG_BUF_INIT                                                                                            \
+	{                                                                                                      \
+		0                                                                                              \
+	}
 
 void lg_buf_clear(struct lg_buf *buf); /* frees; NULL and zeroed are fine */
 void lg_buf_reset(struct lg_buf *buf); /* length 0, memory kept, failure forgotten */
@@ -31,6 +34,6 @@ int lg_buf_addf(struct lg_buf *buf, const char *fmt, ...) __attribute__((format(
 int lg_buf_vaddf(struct lg_buf *buf, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 int lg_buf_check(const struct lg_buf *buf, struct lg_error *err); /* LG_ENOMEM if any append failed */
 const char *lg_buf_str(const struct lg_buf *buf);                 /* "" when empty */
-char *lg_buf_steal(struct lg_buf *buf);                           /* malloc'd string, never NULL unless failed */
+char *lg_buf_steal(struct lg_buf *buf); /* malloc'd string, never NULL unless failed */
 
 #endif

@@ -34,19 +34,19 @@ static inline void lg_close_cleanup(const int *fd)
 #define lg_autoclose lg_cleanup(lg_close_cleanup)
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
-#define LG_DEFINE_CLEANUP(type, function)                                                                    \
-	static inline void function##p(type *p)                                                              \
-	{                                                                                                    \
-		if (*p)                                                                                      \
-			function(*p);                                                                        \
+#define LG_DEFINE_CLEANUP(type, function)                                                                      \
+	static inline void function##p(type *p)                                                                \
+	{                                                                                                      \
+		if (*p)                                                                                        \
+			function(*p);                                                                          \
 	}
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-#define lg_steal_ptr(pp)                                                                                     \
-	({                                                                                                   \
-		__typeof__(*(pp)) stolen_ = *(pp);                                                           \
-		*(pp) = NULL;                                                                                \
-		stolen_;                                                                                     \
+#define lg_steal_ptr(pp)                                                                                       \
+	({                                                                                                     \
+		__typeof__(*(pp)) stolen_ = *(pp);                                                             \
+		*(pp) = NULL;                                                                                  \
+		stolen_;                                                                                       \
 	})
 
 static inline int lg_steal_fd(int *fd)

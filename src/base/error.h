@@ -48,7 +48,10 @@ struct lg_error {
 	int sys_errno; /* errno behind it, or 0 */
 	char message[LG_ERROR_MESSAGE_SIZE];
 };
-#define LG_ERROR_INIT { 0 }
+#define LG_ERROR_INIT                                                                                          \
+	{                                                                                                      \
+		0                                                                                              \
+	}
 
 /* Fill err (if not NULL) and return code.  With sys_errno, ": strerror" is appended to the message.  If code is LG_EIO,
  * ENOSPC/EDQUOT, EACCES/EPERM, EROFS and ENOMEM refine it to the code of their own; the refined code is returned. */
@@ -62,12 +65,12 @@ int lg_fail_nomem(struct lg_error *err);
 
 /* clang-tidy sees one source file at a time, and would follow paths on which a failure returns 0. */
 #ifdef __clang_analyzer__
-#define lg_negative(call)                                                                                    \
-	({                                                                                                   \
-		int code_ = call;                                                                            \
-		if (code_ >= 0)                                                                              \
-			__builtin_unreachable();                                                             \
-		code_;                                                                                       \
+#define lg_negative(call)                                                                                      \
+	({                                                                                                     \
+		int code_ = call;                                                                              \
+		if (code_ >= 0)                                                                                \
+			__builtin_unreachable();                                                               \
+		code_;                                                                                         \
 	})
 #define lg_fail(...)       lg_negative((lg_fail)(__VA_ARGS__))
 #define lg_context(...)    lg_negative((lg_context)(__VA_ARGS__))

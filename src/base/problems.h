@@ -20,7 +20,10 @@ struct lg_problems {
 	size_t count; /* kept in items */
 	size_t total; /* found */
 };
-#define LG_PROBLEMS_INIT { 0 }
+#define LG_PROBLEMS_INIT                                                                                       \
+	{                                                                                                      \
+		0                                                                                              \
+	}
 
 void lg_problems_clear(struct lg_problems *problems);
 /* NULL problems is accepted and drops it.  Out of memory still counts in total. */

@@ -29,7 +29,7 @@ static bool has_plan(const char *state_dir, const char *id)
 
 static bool is_unfinished(const char *state_dir, const char *id)
 {
-	struct lg_journal_mark last;
+	struct lg_journal_mark last = { 0 };
 	struct lg_error ignored = LG_ERROR_INIT;
 	if (!has_plan(state_dir, id))
 		return false;
@@ -101,7 +101,7 @@ int lg_rollback_check_unfinished(const char *state_dir, const struct lg_scope *s
 
 static int with_state(const char *state_dir, const char *id, json_t **ret_plan, struct lg_error *err)
 {
-	struct lg_journal_mark last;
+	struct lg_journal_mark last = { 0 };
 	lg_cleanup(lg_json_freep) json_t *plan = NULL;
 	int rc = read_json(state_dir, id, "plan.json", &plan, err);
 	if (rc == 0)
@@ -144,7 +144,7 @@ int lg_rollback_list(const char *state_dir, json_t **ret_list, struct lg_error *
 
 int lg_rollback_show(const char *state_dir, const char *id, json_t **ret_rollback, struct lg_error *err)
 {
-	struct lg_journal_mark last;
+	struct lg_journal_mark last = { 0 };
 	lg_cleanup(lg_json_freep) json_t *plan = NULL;
 	lg_cleanup(lg_json_freep) json_t *lines = json_array();
 	int rc = lg_rollback_id_check(id, err);

@@ -434,7 +434,7 @@ static int find_hold(struct lg_config *config, const char *id)
 static int load_ended(
 	struct lg_config *config, const char *id, struct lg_rollback_plan **ret_plan, struct lg_error *err)
 {
-	struct lg_journal_mark last;
+	struct lg_journal_mark last = { 0 };
 	int rc = lg_plan_load(config, id, ret_plan, err);
 	if (rc == 0)
 		rc = lg_journal_read(lg_config_state_dir(config), id, &last, NULL, err);

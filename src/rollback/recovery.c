@@ -248,7 +248,7 @@ static void reopen_stuck(struct lg_run *run, struct lg_journal_mark *last)
 static int recover_one(struct lg_run *run, const char *id, bool undo, struct lg_error *err)
 {
 	const char *state_dir = lg_config_state_dir(run->config);
-	struct lg_journal_mark last;
+	struct lg_journal_mark last = { 0 };
 	int rc = lg_config_refresh(run->config, err);
 	if (rc == 0)
 		rc = lg_plan_load(run->config, id, &run->plan, err);

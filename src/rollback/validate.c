@@ -118,8 +118,9 @@ static void check_files(struct validation *v, struct lg_snapshot *now)
 		if (rc < 0)
 			add_check(v, "file", lg_adapter_path(adapter), false, "%s", why.message);
 		else
-			add_check(v, "file", lg_adapter_path(adapter), rc == 1, "%s r%" PRIu64 " renders to, %s",
-				rc == 1 ? "is what" : "is not what", now->revision, hex);
+			add_check(v, "file", lg_adapter_path(adapter), rc == 1,
+				"%s r%" PRIu64 " renders to, %s", rc == 1 ? "is what" : "is not what",
+				now->revision, hex);
 	}
 }
 
