@@ -7,7 +7,9 @@
 
 static int parse_body(const struct lg_record *record, json_t **ret_body, struct lg_error *err)
 {
-	int rc = lg_json_parse(record->body, record->body_len, record->body_len, ret_body, err);
+	int rc = lg_record_check_body(record, err);
+	if (rc == 0)
+		rc = lg_json_parse(record->body, record->body_len, record->body_len, ret_body, err);
 	if (rc < 0)
 		return lg_context(err, rc == LG_EINVALID ? LG_ECORRUPT : rc, "record %" PRIu64, record->seq);
 	return 0;
@@ -69,28 +71,29 @@ static int apply_change(struct lg_tree_edit *edit, const struct lg_record *recor
 	return 0;
 }
 
-static int apply_restore(struct lg_config *config, struct lg_tree_edit *edit, const struct lg_record *record,
-	struct lg_error *err)
+static int apply_restore(struct lg_config *config, struct lg_tree_edit *edit, struct lg_tree *at_hand,
+	const struct lg_record *record, struct lg_error *err)
 {
 	struct lg_restore_body body;
 	int rc = lg_restore_body_parse(record, &body, err);
 	if (rc < 0)
 		return rc;
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *from = NULL;
-	rc = lg_state_tree_at(config, body.to, &from, err);
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *from = at_hand ? lg_tree_ref(at_hand) : NULL;
+	if (!from)
+		rc = lg_state_tree_at(config, body.to, &from, err);
 	if (rc == 0)
 		rc = lg_tree_edit_restore(edit, from, &body.scope, record->seq, err);
 	lg_scope_clear(&body.scope);
 	return rc;
 }
 
-int lg_apply_record(struct lg_config *config, struct lg_tree *base, const struct lg_record *record,
-	struct lg_tree **ret_tree, struct lg_error *err)
+int lg_apply_record(struct lg_config *config, struct lg_tree *base, struct lg_tree *from,
+	const struct lg_record *record, struct lg_tree **ret_tree, struct lg_error *err)
 {
 	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(base);
 	if (!edit)
 		return lg_fail_nomem(err);
-	int rc = record->kind == LG_KIND_RESTORE ? apply_restore(config, edit, record, err)
+	int rc = record->kind == LG_KIND_RESTORE ? apply_restore(config, edit, from, record, err)
 						 : apply_change(edit, record, err);
 	if (rc < 0)
 		return rc;

@@ -101,6 +101,10 @@ static int decode_entries(
 		entry.value_len = get_number(at + 2, 4);
 		entry.change = get_number(at + 6, 8);
 		at += ENTRY_SIZE;
+		if (entry.key_len > LG_KEY_MAX) { /* what walks a tree relies on it */
+			rc = lg_fail(err, LG_ECORRUPT, 0, "a key has %zu bytes", entry.key_len);
+			break;
+		}
 		if ((size_t)(end - at) < entry.key_len + entry.value_len) {
 			rc = lg_fail(err, LG_ECORRUPT, 0, "it ends in entry %llu", (unsigned long long)i);
 			break;
@@ -131,7 +135,9 @@ static int decode(const uint8_t *data, size_t len, uint64_t seq, uint64_t *ret_r
 	if (memcmp(sum, end, CHECKSUM_SIZE) != 0)
 		return lg_fail(err, LG_ECORRUPT, 0, "its checksum does not hold");
 	uint64_t controls_len = get_number(data + 64, 4);
-	if (get_number(data + 8, 8) != seq || controls_len > (size_t)(end - data) - HEADER_SIZE)
+	uint64_t revision = get_number(data + 16, 8);
+	if (get_number(data + 8, 8) != seq || revision > seq ||
+		controls_len > (size_t)(end - data) - HEADER_SIZE)
 		return lg_fail(err, LG_ECORRUPT, 0, "its header does not fit");
 	lg_cleanup(lg_json_freep) json_t *json = NULL;
 	const char *text = (const char *)data + HEADER_SIZE;
@@ -149,7 +155,7 @@ static int decode(const uint8_t *data, size_t len, uint64_t seq, uint64_t *ret_r
 	rc = lg_controls_from_json(json, ret_controls, err);
 	if (rc < 0)
 		return rc;
-	*ret_revision = get_number(data + 16, 8);
+	*ret_revision = revision;
 	*ret_tree = lg_steal_ptr(&tree);
 	return 0;
 }
@@ -158,7 +164,10 @@ int lg_checkpoint_decode(const void *data, size_t len, uint64_t seq, uint64_t *r
 	struct lg_tree **ret_tree, struct lg_controls *ret_controls, struct lg_error *err)
 {
 	int rc = decode(data, len, seq, ret_revision, ret_tree, ret_controls, err);
-	if (rc < 0)
-		return lg_context(err, rc, "checkpoint at r%llu", (unsigned long long)seq);
-	return 0;
+	if (rc == 0 || rc == LG_ENOMEM)
+		return rc;
+	return lg_context(err, LG_ECORRUPT,
+		"the checkpoint at r%llu is damaged: copy the state directory aside before anything else, then "
+		"put a backup of it in its place",
+		(unsigned long long)seq);
 }

@@ -105,6 +105,11 @@ static int check_sealed(struct proposal *proposal, const struct lg_schema *schem
 	struct lg_config *config = proposal->config;
 	lg_cleanup(lg_buf_clear) struct lg_buf plain = LG_BUF_INIT;
 	struct lg_error why = LG_ERROR_INIT;
+	if (schema && !lg_schema_is_secret(schema)) { /* and checking it would tell what it is */
+		lg_problems_add(proposal->problems, change->key,
+			"is a sealed secret, but is declared as no secret; declare it with \"secret\": true");
+		return LG_EINVALID;
+	}
 	int rc = config->has_secret_key ? lg_secret_open(config->secret_key, change->key, change->value,
 						  change->value_len, &plain, &why)
 					: lg_fail(&why, LG_ENOTFOUND, 0, "'secret.key' is missing");
@@ -156,15 +161,14 @@ static int take_setting(struct proposal *proposal, const struct lg_change *chang
 	int rc = schema_of(proposal->declared, change->key, &schema, err);
 	if (rc < 0)
 		return rc;
+	if (!schema && strict_covers(proposal->declared, change->key)) {
+		lg_problems_add(proposal->problems, change->key,
+			"is not declared, and strict mode is on here; declare it with: lastgood schema set");
+		return LG_EINVALID;
+	}
 	if (lg_secret_is_sealed(change->value, change->value_len))
 		return check_sealed(proposal, schema, change, ret_value, err);
 	if (!schema) {
-		if (strict_covers(proposal->declared, change->key)) {
-			lg_problems_add(proposal->problems, change->key,
-				"is not declared, and strict mode is on here; declare it with: lastgood schema "
-				"set");
-			return LG_EINVALID;
-		}
 		lg_buf_add(ret_value, change->value, change->value_len);
 		return lg_buf_check(ret_value, err);
 	}
@@ -374,15 +378,15 @@ static int add_provenance(struct lg_buf *body, const struct lg_author *author, c
 static int run_before(struct lg_config *config, uint64_t revision, struct lg_tree *former, struct lg_tree *next,
 	struct lg_problems *problems, struct lg_error *err)
 {
-	for (size_t i = 0; i < config->subscriber_count; i++) {
+	int rc = 0;
+	config->in_subscriber = true;
+	for (size_t i = 0; rc >= 0 && i < config->subscriber_count; i++) {
 		const struct lg_subscriber *subscriber = &config->subscribers[i];
-		int rc = subscriber->before
-			? subscriber->before(subscriber->arg, revision, former, next, problems, err)
-			: 0;
-		if (rc < 0)
-			return rc;
+		if (subscriber->before)
+			rc = subscriber->before(subscriber->arg, revision, former, next, problems, err);
 	}
-	return 0;
+	config->in_subscriber = false;
+	return rc < 0 ? rc : 0;
 }
 
 /* State record first, the controls behind it, in one append; then everybody is told. */
@@ -398,15 +402,10 @@ static int append_state(struct lg_config *config, const struct lg_author *author
 		drafts[1 + i] = (struct lg_draft){
 			.kind = controls[i].kind, .body = controls[i].body, .body_len = controls[i].body_len
 		};
-	uint64_t revision;
-	int rc = lg_append_drafts(config, author, drafts, 1 + control_count, ids, &revision, err);
+	int rc = lg_append_drafts(config, author, drafts, 1 + control_count, ids, next, ret_revision, err);
 	if (rc == 0)
-		rc = lg_config_publish(config, revision, config->head.seq, next, err);
-	if (rc < 0)
-		return rc;
-	lg_append_checkpoint_if_due(config);
-	*ret_revision = revision;
-	return 0;
+		lg_append_checkpoint_if_due(config);
+	return rc;
 }
 
 static int append_change(
@@ -449,6 +448,12 @@ static int check_expected_root(struct lg_config *config, const struct lg_commit 
 	return lg_fail(err, LG_ECONFLICT, 0,
 		"the state is at another root: r%" PRIu64 " changed it; look with: lastgood history",
 		config->published->revision);
+}
+
+static int may_write(const struct lg_config *config, const struct lg_author *author, struct lg_error *err)
+{
+	int rc = lg_config_may_write(config, err);
+	return rc < 0 ? rc : lg_author_check(author, err);
 }
 
 static int attempt(struct lg_config *config, const struct lg_commit *commit, struct lg_committed *committed,
@@ -503,12 +508,12 @@ int lg_config_commit(struct lg_config *config, const struct lg_commit *commit,
 		return rc;
 	struct lg_committed committed = { 0 };
 	lg_config_lock(config);
-	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+	rc = may_write(config, &commit->author, err);
+	bool again = rc == 0;
+	for (int i = 0; again && i < ATTEMPTS_MAX; i++) {
 		lg_problems_clear(problems);
 		rc = attempt(config, commit, &committed, problems, err);
-		bool moved = rc == LG_ECONFLICT && lg_append_head_moved(config);
-		if (!moved)
-			break;
+		again = rc == LG_ECONFLICT && lg_append_head_moved(config);
 	}
 	lg_config_unlock(config);
 	if (rc < 0)
@@ -604,12 +609,13 @@ int lg_config_restore(struct lg_config *config, const struct lg_restore *restore
 	struct lg_committed *ret_committed, struct lg_problems *problems, struct lg_error *err)
 {
 	struct lg_committed committed = { 0 };
-	int rc = 0;
 	lg_config_lock(config);
-	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+	int rc = may_write(config, &restore->author, err);
+	bool again = rc == 0;
+	for (int i = 0; again && i < ATTEMPTS_MAX; i++) {
+		lg_problems_clear(problems);
 		rc = attempt_restore(config, restore, &committed, problems, err);
-		if (rc != LG_ECONFLICT || !lg_append_head_moved(config))
-			break;
+		again = rc == LG_ECONFLICT && lg_append_head_moved(config);
 	}
 	lg_config_unlock(config);
 	if (rc < 0)
@@ -627,12 +633,7 @@ static int attempt_control(struct lg_config *config, const struct lg_author *aut
 	const struct lg_draft *drafts, size_t count, uint64_t *ret_seq, struct lg_error *err)
 {
 	int rc = lg_config_refresh_locked(config, err);
-	if (rc == 0)
-		rc = lg_append_drafts(config, author, drafts, count, NULL, ret_seq, err);
-	if (rc < 0)
-		return rc;
-	const struct lg_published *now = config->published;
-	return lg_config_publish(config, now->revision, config->head.seq, now->tree, err);
+	return rc < 0 ? rc : lg_append_drafts(config, author, drafts, count, NULL, NULL, ret_seq, err);
 }
 
 int lg_config_control(struct lg_config *config, const struct lg_author *author,
@@ -646,12 +647,12 @@ int lg_config_control(struct lg_config *config, const struct lg_author *author,
 			.kind = controls[i].kind, .body = controls[i].body, .body_len = controls[i].body_len
 		};
 	uint64_t seq = 0;
-	int rc = 0;
 	lg_config_lock(config);
-	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+	int rc = may_write(config, author, err);
+	bool again = rc == 0;
+	for (int i = 0; again && i < ATTEMPTS_MAX; i++) {
 		rc = attempt_control(config, author, drafts, count, &seq, err);
-		if (rc != LG_ECONFLICT || !lg_append_head_moved(config))
-			break;
+		again = rc == LG_ECONFLICT && lg_append_head_moved(config);
 	}
 	lg_config_unlock(config);
 	if (rc == 0 && ret_seq)

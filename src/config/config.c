@@ -4,7 +4,9 @@
 #include "io/file.h"
 #include "io/random.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <urcu-bp.h>
@@ -32,20 +34,25 @@ void lg_config_unlock(struct lg_config *config)
 
 /* --- published state ------------------------------------------------------------------------------------------------ */
 
-static struct lg_published *make_published(uint64_t revision, uint64_t seq, struct lg_tree *tree)
+struct lg_published *lg_published_new(struct lg_error *err)
 {
-	struct lg_published *published = malloc(sizeof *published);
-	if (published)
-		*published = (struct lg_published){ revision, seq, lg_tree_ref(tree) };
-	return published;
+	struct lg_published *room = calloc(1, sizeof *room);
+	if (!room)
+		lg_fail_nomem(err);
+	return room;
 }
 
-static void free_published(struct lg_published *published)
+void lg_published_free(struct lg_published *published)
 {
 	if (!published)
 		return;
 	lg_tree_unref(published->tree);
 	free(published);
+}
+
+void lg_published_freep(struct lg_published **published)
+{
+	lg_published_free(*published);
 }
 
 void lg_config_snapshot(struct lg_config *config, struct lg_snapshot *ret_snapshot)
@@ -67,27 +74,33 @@ void lg_snapshot_clear(struct lg_snapshot *snapshot)
 	*snapshot = (struct lg_snapshot){ 0 };
 }
 
-int lg_config_publish(
-	struct lg_config *config, uint64_t revision, uint64_t seq, struct lg_tree *tree, struct lg_error *err)
+void lg_config_publish(struct lg_config *config, struct lg_published *room, uint64_t revision, uint64_t seq,
+	struct lg_tree *tree)
 {
-	struct lg_published *next = make_published(revision, seq, tree);
-	if (!next)
-		return lg_fail_nomem(err);
+	*room = (struct lg_published){ revision, seq, lg_tree_ref(tree) };
 	order_before(&config->published);
-	struct lg_published *former = rcu_xchg_pointer(&config->published, next);
+	struct lg_published *former = rcu_xchg_pointer(&config->published, room);
 	bool moved = former->revision != revision;
 	urcu_bp_synchronize_rcu();
 	order_after(config);
-	free_published(former);
+	lg_published_free(former);
 	if (!moved)
-		return 0;
+		return;
 	lg_state_remember(config, revision, tree);
 	const struct lg_snapshot snapshot = { revision, seq, tree };
+	config->in_subscriber = true;
 	for (size_t i = 0; i < config->subscriber_count; i++) {
 		if (config->subscribers[i].after)
 			config->subscribers[i].after(config->subscribers[i].arg, &snapshot);
 	}
-	return 0;
+	config->in_subscriber = false;
+}
+
+int lg_config_may_write(const struct lg_config *config, struct lg_error *err)
+{
+	if (!config->in_subscriber)
+		return 0;
+	return lg_fail(err, LG_EINTERNAL, 0, "a subscriber that looks at a change must not make one");
 }
 
 int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *subscriber, struct lg_error *err)
@@ -123,11 +136,14 @@ static int secret_key_path(const char *state_dir, char **ret_path, struct lg_err
 	return *ret_path ? 0 : lg_fail_nomem(err);
 }
 
+/* The key comes before the log.  So a log without one has lost it: another key must not take its place, or what is sealed
+ * from then on would open with one, and what was sealed before with the other. */
 static int make_secret_key(const char *state_dir, struct lg_error *err)
 {
 	lg_autofree char *path = NULL;
-	int rc = secret_key_path(state_dir, &path, err);
-	if (rc < 0 || lg_file_exists(path))
+	lg_autofree char *log = lg_path_join(state_dir, "log.db");
+	int rc = log ? secret_key_path(state_dir, &path, err) : lg_fail_nomem(err);
+	if (rc < 0 || lg_file_exists(log) || lg_file_exists(path))
 		return rc; /* an init that was cut off left it: keep it */
 	uint8_t key[LG_SECRET_KEY_SIZE];
 	lg_random_bytes(key, sizeof key);
@@ -197,37 +213,47 @@ static int fold_control(void *arg, const struct lg_record *record, struct lg_err
 	return lg_controls_fold(arg, record, err);
 }
 
+/* Everything anew, or nothing changes. */
 static int load_state(struct lg_config *config, struct lg_error *err)
 {
-	int rc = lg_log_head(config->log, &config->head, err);
+	const struct lg_log_head former = config->head;
+	struct lg_log_head head;
+	int rc = lg_log_head(config->log, &head, err);
 	if (rc < 0)
 		return rc;
-	struct lg_state state = { 0 };
-	rc = lg_state_load(config, config->head.seq, &state, err);
-	if (rc < 0)
+	lg_cleanup(lg_published_freep) struct lg_published *room = lg_published_new(err);
+	if (!room)
+		return LG_ENOMEM;
+	lg_cleanup(lg_state_clear) struct lg_state state = { 0 };
+	config->head = head; /* what restores point to lies before it */
+	rc = lg_state_load(config, head.seq, &state, err);
+	const struct lg_log_query later = {
+		.from = state.base_seq + 1, .to = head.seq, .kinds = LG_CONTROL_KINDS
+	};
+	if (rc == 0 && state.base_seq < head.seq)
+		rc = lg_log_query(config->log, &later, fold_control, &state.controls, err);
+	if (rc < 0) {
+		config->head = former;
 		return rc;
+	}
+	lg_controls_clear(&config->controls);
 	config->controls = state.controls;
 	state.controls = (struct lg_controls){ 0 };
 	config->checkpoint_seq = state.base_seq;
+	config->checkpoint_len = state.base_len;
 	config->tail_cost = state.tail_cost;
-	const struct lg_log_query later = {
-		.from = state.base_seq + 1, .to = config->head.seq, .kinds = LG_CONTROL_KINDS
-	};
-	if (state.base_seq < config->head.seq)
-		rc = lg_log_query(config->log, &later, fold_control, &config->controls, err);
-	if (rc == 0)
-		rc = lg_config_publish(config, state.revision, config->head.seq, state.tree, err);
-	lg_state_clear(&state);
-	return rc;
+	config->tail_goes_far = state.tail_goes_far;
+	lg_config_publish(config, lg_steal_ptr(&room), state.revision, head.seq, state.tree);
+	return 0;
 }
 
 static int start(struct lg_config *config, const struct lg_config_options *options, struct lg_error *err)
 {
 	config->state_dir = strdup(options->state_dir ? options->state_dir : "");
-	struct lg_tree *empty = lg_tree_empty();
-	config->published = empty ? make_published(0, 0, empty) : NULL;
-	lg_tree_unref(empty);
-	if (!config->state_dir || !config->published)
+	config->published = lg_published_new(err);
+	if (config->published)
+		config->published->tree = lg_tree_empty();
+	if (!config->state_dir || !config->published || !config->published->tree)
 		return lg_fail_nomem(err);
 	int rc = 0;
 	if (options->state_dir) {
@@ -269,7 +295,7 @@ void lg_config_close(struct lg_config *config)
 	if (!config)
 		return;
 	lg_state_forget_all(config);
-	free_published(config->published);
+	lg_published_free(config->published);
 	lg_controls_clear(&config->controls);
 	lg_log_close(config->log);
 	free(config->subscribers);
@@ -303,31 +329,30 @@ struct follow {
 	struct lg_tree *tree;
 };
 
+static int follow_state(struct follow *follow, const struct lg_record *record, struct lg_error *err)
+{
+	struct lg_tree *next = NULL;
+	/* what a restore points to may lie between the published head and here */
+	follow->config->head = follow->head;
+	int rc = lg_apply_record(follow->config, follow->tree, NULL, record, &next, err);
+	if (rc < 0)
+		return rc;
+	lg_tree_unref(follow->tree);
+	follow->tree = next;
+	follow->revision = record->seq;
+	lg_state_remember(follow->config, record->seq, next);
+	lg_state_count_cost(follow->config, record);
+	return 0;
+}
+
 static int follow_record(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	struct follow *follow = arg;
-	struct lg_record check = *record;
-	lg_record_seal(&check, follow->head.hash);
-	if (record->seq != follow->head.seq + 1 || memcmp(check.hash, record->hash, LG_HASH_SIZE) != 0)
-		return lg_fail(err, LG_ECORRUPT, 0,
-			"record %" PRIu64
-			" does not follow from the one before it: the log was changed behind our back; "
-			"run: lastgood doctor",
-			record->seq);
-	int rc = lg_controls_fold(&follow->config->controls, record, err);
-	if (rc == 0 && lg_kind_is_state(record->kind)) {
-		struct lg_tree *next = NULL;
-		/* what a restore points to may lie between the published head and here */
-		follow->config->head = follow->head;
-		rc = lg_apply_record(follow->config, follow->tree, record, &next, err);
-		if (rc == 0) {
-			lg_tree_unref(follow->tree);
-			follow->tree = next;
-			follow->revision = record->seq;
-			follow->config->tail_cost += lg_state_replay_cost(record);
-			lg_state_remember(follow->config, record->seq, next);
-		}
-	}
+	int rc = lg_record_check(record, follow->head.seq, follow->head.hash, err);
+	if (rc < 0)
+		return lg_context(err, rc, "the log was changed behind our back; look with: lastgood doctor");
+	rc = lg_kind_is_state(record->kind) ? follow_state(follow, record, err)
+					    : lg_controls_fold(&follow->config->controls, record, err);
 	if (rc < 0)
 		return rc;
 	follow->head.seq = record->seq;
@@ -346,24 +371,39 @@ static int check_head(const struct lg_config *config, const struct lg_log_head *
 		config->head.seq, head->seq);
 }
 
+static int follow_to(struct lg_config *config, uint64_t to, struct lg_error *err)
+{
+	lg_cleanup(lg_published_freep) struct lg_published *room = lg_published_new(err);
+	if (!room)
+		return LG_ENOMEM;
+	struct follow follow = { config, config->head, config->published->revision,
+		lg_tree_ref(config->published->tree) };
+	const struct lg_log_query query = { .from = config->head.seq + 1, .to = to };
+	int rc = lg_log_query(config->log, &query, follow_record, &follow, err);
+	/* even after a failure, what was followed so far is consistent */
+	config->head = follow.head;
+	lg_config_publish(config, lg_steal_ptr(&room), follow.revision, follow.head.seq, follow.tree);
+	lg_tree_unref(follow.tree);
+	return rc;
+}
+
 int lg_config_refresh_locked(struct lg_config *config, struct lg_error *err)
 {
+	/* a change that a subscriber is looking at stands on this state */
+	if (config->in_subscriber)
+		return 0;
 	struct lg_log_head head;
+	uint64_t first;
 	int rc = lg_log_head(config->log, &head, err);
 	if (rc == 0)
 		rc = check_head(config, &head, err);
 	if (rc < 0 || head.seq == config->head.seq)
 		return rc;
-	struct follow follow = { config, config->head, config->published->revision,
-		lg_tree_ref(config->published->tree) };
-	const struct lg_log_query query = { .from = config->head.seq + 1, .to = head.seq };
-	rc = lg_log_query(config->log, &query, follow_record, &follow, err);
-	/* even after a failure, what was followed so far is consistent */
-	config->head = follow.head;
-	int published =
-		lg_config_publish(config, follow.revision, follow.head.seq, follow.tree, rc < 0 ? NULL : err);
-	lg_tree_unref(follow.tree);
-	return rc < 0 ? rc : published;
+	rc = lg_log_first(config->log, &first, err);
+	if (rc < 0)
+		return rc;
+	/* retention may have dropped what would have to be followed */
+	return first > config->head.seq + 1 ? load_state(config, err) : follow_to(config, head.seq, err);
 }
 
 int lg_config_refresh(struct lg_config *config, struct lg_error *err)
@@ -374,17 +414,45 @@ int lg_config_refresh(struct lg_config *config, struct lg_error *err)
 	return rc;
 }
 
-int lg_config_wait(struct lg_config *config, int64_t timeout_ms, struct lg_error *err)
+/* How long to sleep at most before the log is asked again: a signal may be lost, and not every log gives one. */
+enum { POLL_SIGNALLED_MS = 500, POLL_MS = 50 };
+
+/* 1: somebody appended, 0: not yet.  ret_fd: what becomes readable then, or -1. */
+static int look_for_others(struct lg_config *config, bool *ret_moved, int *ret_fd, struct lg_error *err)
 {
-	int rc = lg_log_wait(config->log, timeout_ms, err);
-	if (rc < 0)
-		return rc;
 	lg_config_lock(config);
 	uint64_t former = config->head.seq;
-	rc = lg_config_refresh_locked(config, err);
-	bool moved = config->head.seq != former;
+	int rc = lg_log_wait(config->log, 0, err);
+	if (rc >= 0)
+		rc = lg_config_refresh_locked(config, err);
+	*ret_moved = config->head.seq != former;
+	*ret_fd = lg_log_wait_fd(config->log);
 	lg_config_unlock(config);
-	return rc < 0 ? rc : moved;
+	return rc;
+}
+
+/* The log belongs to whoever has the lock, and nobody may have that while sleeping: so the sleep is here.  It ends with a
+ * signal handler, too, since the caller may want to end. */
+int lg_config_wait(struct lg_config *config, int64_t timeout_ms, struct lg_error *err)
+{
+	/* the real clock, also under a simulated one: what is waited for are other processes */
+	const struct lg_clock *clock = lg_clock_system();
+	const int64_t start_ns = clock->boottime_ns(clock);
+	for (;;) {
+		bool moved;
+		struct pollfd polled = { .events = POLLIN };
+		int rc = look_for_others(config, &moved, &polled.fd, err);
+		if (rc < 0 || moved)
+			return rc < 0 ? rc : 1;
+		int64_t slice_ms = polled.fd >= 0 ? POLL_SIGNALLED_MS : POLL_MS;
+		int64_t left_ms = timeout_ms - (clock->boottime_ns(clock) - start_ns) / 1000000;
+		if (timeout_ms >= 0 && left_ms <= 0)
+			return 0;
+		if (timeout_ms >= 0 && left_ms < slice_ms)
+			slice_ms = left_ms;
+		if (poll(&polled, 1, (int)slice_ms) < 0 && errno == EINTR)
+			return 0;
+	}
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,9 @@
  * refresh) take its lock; readers (lg_config_snapshot and everything on a tree) take none: the current state is
  * published under liburcu and a snapshot is counted inside a read section.
  *
+ * What is durable is also known here: whatever can fail (memory, a control record that cannot be read) does so before the
+ * append, and what follows the append cannot.  After LG_EUNKNOWN nothing is assumed: the next call reads the log.
+ *
  * Every change carries the log's head it was made on; when somebody else appended meanwhile the change is validated again
  * on the new state and tried again, so two writers never lose an update and never overwrite unseen.
  */
@@ -55,7 +58,8 @@ void lg_snapshot_clear(struct lg_snapshot *snapshot);
 
 /* Reads what others appended. */
 int lg_config_refresh(struct lg_config *config, struct lg_error *err);
-/* Waits until others appended (or timeout), then refreshes. 1 when the head moved, 0 when not. */
+/* Waits until others appended (timeout_ms < 0: however long), then refreshes. 1 when the head moved, 0 when not.  Other threads
+ * may use the config meanwhile. */
 int lg_config_wait(struct lg_config *config, int64_t timeout_ms, struct lg_error *err);
 
 /* The whole state after `revision` (any seq: the state in force then; 0 is the empty state).  LG_ENOTFOUND when retention
@@ -93,8 +97,9 @@ struct lg_author {
 	bool automatic;     /* not a person: held scopes refuse it too, and it is recorded */
 };
 
-/* Looks at a change before it is appended and after it is published.  `before` may refuse (negative code, problems); it
- * must not write to the config.  Called in subscription order, in the caller's thread, with the config's lock held. */
+/* Looks at a change before it is appended and after it is published.  `before` may refuse (negative code, problems).  Called
+ * in subscription order, in the caller's thread, with the config's lock held.  Neither may write to the config
+ * (LG_EINTERNAL), and a refresh inside finds nothing new: the change stands on the state that they see. */
 struct lg_subscriber {
 	int (*before)(void *arg, uint64_t revision, struct lg_tree *former, struct lg_tree *next,
 		struct lg_problems *problems, struct lg_error *err);

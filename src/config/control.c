@@ -38,6 +38,56 @@ void lg_controls_clear(struct lg_controls *controls)
 	*controls = (struct lg_controls){ 0 };
 }
 
+static bool copy_string(char **ret_copy, const char *text)
+{
+	*ret_copy = text ? strdup(text) : NULL;
+	return !text || *ret_copy;
+}
+
+static int copy_hold(const struct lg_hold *hold, struct lg_hold *copy, struct lg_error *err)
+{
+	*copy = (struct lg_hold){ .seq = hold->seq, .time_us = hold->time_us };
+	if (copy_string(&copy->actor, hold->actor) && copy_string(&copy->reason, hold->reason) &&
+		copy_string(&copy->rollback, hold->rollback))
+		return lg_scope_copy(&hold->scope, &copy->scope, err);
+	return lg_fail_nomem(err);
+}
+
+static int copy_mark(const struct lg_mark *mark, struct lg_mark *copy, struct lg_error *err)
+{
+	*copy = *mark;
+	copy->scope = (struct lg_scope)LG_SCOPE_ALL;
+	copy->actor = copy->reason = NULL;
+	if (copy_string(&copy->actor, mark->actor) && copy_string(&copy->reason, mark->reason))
+		return lg_scope_copy(&mark->scope, &copy->scope, err);
+	return lg_fail_nomem(err);
+}
+
+int lg_controls_copy(const struct lg_controls *controls, struct lg_controls *ret_copy, struct lg_error *err)
+{
+	lg_cleanup(lg_controls_clear) struct lg_controls copy = {
+		.holds = calloc(controls->hold_count + 1, sizeof *copy.holds),
+		.marks = calloc(controls->mark_count + 1, sizeof *copy.marks),
+	};
+	if (!copy.holds || !copy.marks)
+		return lg_fail_nomem(err);
+	int rc = 0;
+	/* counted before it is copied: half a copy is cleared, too */
+	while (rc == 0 && copy.hold_count < controls->hold_count) {
+		size_t i = copy.hold_count++;
+		rc = copy_hold(&controls->holds[i], &copy.holds[i], err);
+	}
+	while (rc == 0 && copy.mark_count < controls->mark_count) {
+		size_t i = copy.mark_count++;
+		rc = copy_mark(&controls->marks[i], &copy.marks[i], err);
+	}
+	if (rc < 0)
+		return rc;
+	*ret_copy = copy;
+	copy = (struct lg_controls){ 0 };
+	return 0;
+}
+
 static void drop_mark(struct lg_controls *controls, size_t i)
 {
 	clear_mark(&controls->marks[i]);
@@ -130,6 +180,8 @@ static int read_mark(
 	if (!kind || !root || !json_is_integer(revision) || !scope)
 		return damaged(err, "mark");
 	mark->good = strcmp(kind, "good") == 0;
+	if (!mark->good && strcmp(kind, "bad") != 0 && strcmp(kind, "none") != 0)
+		return damaged(err, "mark");
 	mark->revision = (uint64_t)json_integer_value(revision);
 	int rc = lg_hex_decode(root, mark->scope_hash, LG_HASH_SIZE, err);
 	if (rc == 0)
@@ -185,9 +237,11 @@ static int fold(struct lg_controls *controls, const struct lg_record *record, st
 	if (!((1u << record->kind) & LG_CONTROL_KINDS))
 		return 0;
 	lg_cleanup(lg_json_freep) json_t *body = NULL;
-	int rc = lg_json_parse(record->body, record->body_len, record->body_len, &body, err);
+	int rc = lg_record_check_body(record, err);
+	if (rc == 0)
+		rc = lg_json_parse(record->body, record->body_len, record->body_len, &body, err);
 	if (rc < 0)
-		return lg_context(err, LG_ECORRUPT, "body");
+		return rc;
 	if (record->kind == LG_KIND_MARK)
 		return fold_mark(controls, body, record, err);
 	if (record->kind == LG_KIND_RELEASE)
@@ -201,7 +255,7 @@ int lg_controls_fold(struct lg_controls *controls, const struct lg_record *recor
 {
 	int rc = fold(controls, record, err);
 	if (rc < 0)
-		return lg_context(err, rc, "record %" PRIu64, record->seq);
+		return lg_context(err, rc == LG_EINVALID ? LG_ECORRUPT : rc, "record %" PRIu64, record->seq);
 	return 0;
 }
 

@@ -159,6 +159,7 @@ int lg_body_each(const char *body, size_t len, body_visit *visit, void *arg, str
 struct find_value {
 	const char *key;
 	size_t key_len;
+	bool found;
 	const char *value; /* into the body; NULL: unset */
 	size_t value_len;
 };
@@ -168,6 +169,7 @@ static int match_key(void *arg, const char *key, size_t key_len, const char *val
 	struct find_value *find = arg;
 	if (key_len != find->key_len || memcmp(key, find->key, key_len) != 0)
 		return 0;
+	find->found = true;
 	find->value = value;
 	find->value_len = value_len;
 	return FOUND;
@@ -186,9 +188,16 @@ static int resolve_record(void *arg, const struct lg_record *record, struct lg_e
 	struct resolve *resolve = arg;
 	if (record->kind == LG_KIND_CHANGE) {
 		struct find_value find = { .key = resolve->key, .key_len = strlen(resolve->key) };
-		int rc = lg_body_each(record->body, record->body_len, match_key, &find, err);
+		int rc = lg_record_check_body(record, err);
+		if (rc == 0)
+			rc = lg_body_each(record->body, record->body_len, match_key, &find, err);
 		if (rc < 0)
 			return rc;
+		if (!find.found)
+			return lg_fail(err, LG_ECORRUPT, 0,
+				"the index of the log says that record %" PRIu64
+				" changed '%s', the record does not; look with: lastgood doctor",
+				record->seq, resolve->key);
 		resolve->found = true;
 		resolve->is_set = find.value != NULL;
 		if (find.value)
@@ -250,8 +259,12 @@ static int key_record(void *arg, const struct lg_record *record, struct lg_error
 	struct key_history *history = arg;
 	struct resolve resolve = { .key = history->key };
 	int rc = resolve_record(&resolve, record, err);
-	if (rc == FOUND && !resolve.found)
-		rc = value_at(history->config, history->key, resolve.go_to, &resolve, err) < 0 ? LG_EIO : FOUND;
+	if (rc == FOUND && !resolve.found) {
+		int value = value_at(history->config, history->key, resolve.go_to, &resolve, err);
+		rc = value < 0 ? value : FOUND;
+	}
+	if (rc == FOUND && lg_buf_check(&resolve.value, err) < 0)
+		rc = LG_ENOMEM;
 	if (rc == FOUND)
 		rc = key_event(history, record, &resolve, err);
 	lg_buf_clear(&resolve.value);

@@ -53,24 +53,36 @@ struct lg_config {
 	size_t subscriber_count;
 	struct lg_cached_tree cache[LG_TREE_CACHE];
 	uint64_t cache_clock;
+	bool in_subscriber;      /* one is being asked or told: nothing may be written meanwhile */
 	uint64_t checkpoint_seq; /* newest known */
-	size_t tail_cost;        /* what replaying from there costs an opener, in bytes of body */
+	size_t checkpoint_len;
+	size_t tail_cost;   /* what replaying from there costs an opener, in bytes of body */
+	bool tail_goes_far; /* a restore behind it brings back a part of a state from before it */
 };
 
 void lg_config_lock(struct lg_config *config);
 void lg_config_unlock(struct lg_config *config);
 int lg_config_refresh_locked(struct lg_config *config, struct lg_error *err);
-/* Makes tree the current state (a reference is taken) and tells the subscribers. */
-int lg_config_publish(
-	struct lg_config *config, uint64_t revision, uint64_t seq, struct lg_tree *tree, struct lg_error *err);
+/* Room for the next state.  It is made before anything is written, so that what is durable can always be published: a head
+ * that moved without the state would let the next change be made on a stale one. */
+struct lg_published *lg_published_new(struct lg_error *err);
+void lg_published_free(struct lg_published *published);
+void lg_published_freep(struct lg_published **published);
+/* Makes tree the current state (a reference is taken, the room is taken over) and tells the subscribers. */
+void lg_config_publish(struct lg_config *config, struct lg_published *room, uint64_t revision, uint64_t seq,
+	struct lg_tree *tree);
+/* LG_EINTERNAL for a subscriber that wants to write. */
+int lg_config_may_write(const struct lg_config *config, struct lg_error *err);
 
 /* state.c. Lock held. */
 struct lg_state {
 	uint64_t revision;
 	struct lg_tree *tree;        /* a reference */
 	uint64_t base_seq;           /* the checkpoint it came from, 0: the beginning */
+	size_t base_len;             /* its size */
 	struct lg_controls controls; /* as of base_seq */
 	size_t tail_cost;
+	bool tail_goes_far;
 };
 void lg_state_clear(struct lg_state *state);
 /* The state in force after record `at`. */
@@ -78,7 +90,8 @@ int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_st
 int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret_tree, struct lg_error *err);
 void lg_state_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree);
 void lg_state_forget_all(struct lg_config *config);
-size_t lg_state_replay_cost(const struct lg_record *record);
+/* Counts a record that was appended or followed towards the next checkpoint. */
+void lg_state_count_cost(struct lg_config *config, const struct lg_record *record);
 
 /* apply.c */
 struct lg_restore_body {
@@ -87,9 +100,10 @@ struct lg_restore_body {
 };
 int lg_restore_body_parse(
 	const struct lg_record *record, struct lg_restore_body *ret_body, struct lg_error *err);
-/* Tree after a state record on top of `base`; compared with the record's root. */
-int lg_apply_record(struct lg_config *config, struct lg_tree *base, const struct lg_record *record,
-	struct lg_tree **ret_tree, struct lg_error *err);
+/* Tree after a state record on top of `base`; compared with the record's root.  from: what a restore brings back, if it is
+ * at hand, or NULL. */
+int lg_apply_record(struct lg_config *config, struct lg_tree *base, struct lg_tree *from,
+	const struct lg_record *record, struct lg_tree **ret_tree, struct lg_error *err);
 int lg_check_root(const struct lg_tree *tree, const struct lg_record *record, struct lg_error *err);
 
 /* checkpoint.c */
@@ -101,6 +115,7 @@ int lg_checkpoint_decode(const void *data, size_t len, uint64_t seq, uint64_t *r
 
 /* control.c */
 void lg_controls_clear(struct lg_controls *controls);
+int lg_controls_copy(const struct lg_controls *controls, struct lg_controls *ret_copy, struct lg_error *err);
 int lg_controls_fold(struct lg_controls *controls, const struct lg_record *record, struct lg_error *err);
 int lg_controls_to_json(const struct lg_controls *controls, json_t **ret_json, struct lg_error *err);
 int lg_controls_from_json(const json_t *json, struct lg_controls *ret_controls, struct lg_error *err);
@@ -115,10 +130,14 @@ struct lg_draft {
 	const char *const *keys;
 	size_t key_count;
 };
-/* One append behind the known head. LG_ECONFLICT: refresh and start over. On success the head is moved and the controls are
- * folded; ret_first: seq of the first record.  The caller publishes. */
+/* One append behind the known head, and what follows from it in memory: head, controls, and `next` published (NULL: the
+ * state is as before).  All or nothing: what could fail is done before the append.  LG_ECONFLICT: refresh and start over.
+ * LG_EINVALID: a control record that nobody could read back.  ret_first: seq of the first record. */
 int lg_append_drafts(struct lg_config *config, const struct lg_author *author, const struct lg_draft *drafts,
-	size_t count, const uint8_t (*ids)[LG_ID_SIZE], uint64_t *ret_first, struct lg_error *err);
+	size_t count, const uint8_t (*ids)[LG_ID_SIZE], struct lg_tree *next, uint64_t *ret_first,
+	struct lg_error *err);
+/* LG_EINVALID when actor or reason could not be shown, or kept in a checkpoint. */
+int lg_author_check(const struct lg_author *author, struct lg_error *err);
 void lg_append_checkpoint_if_due(struct lg_config *config);
 /* Did somebody append behind the head that this process knows?  Tells a lost race from a failed expectation. */
 bool lg_append_head_moved(struct lg_config *config);

@@ -1,8 +1,9 @@
 /* A tree at a revision: the newest checkpoint at or before it, and the records behind that.
  *
  * A restore of everything makes what lies between it and its target irrelevant, so the road goes from there to the target
- * instead: the target's own checkpoint, not the newest one.  Trees met on the way are remembered, since restores ask for
- * them again. */
+ * instead: the target's own checkpoint, not the newest one.  Trees on the road that restores of a part ask for again are
+ * kept until then.  What such a restore brings back from elsewhere has to be loaded for itself, and that road may have the
+ * like on it; so a checkpoint follows a restore that reaches behind the last one, and no road leads further. */
 #include "config/internal.h"
 
 #include "base/cleanup.h"
@@ -11,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a scoped restore costs an opener: its target may need another checkpoint. */
-#define SCOPED_RESTORE_COST ((size_t)256 * 1024)
+/* What a record costs an opener beside its body. */
+#define RECORD_COST ((size_t)1024)
 
 void lg_state_clear(struct lg_state *state)
 {
@@ -56,44 +57,56 @@ void lg_state_forget_all(struct lg_config *config)
 	}
 }
 
-/* --- the records to replay ------------------------------------------------------------------------------------------ */
+/* --- the road --------------------------------------------------------------------------------------------------------- */
 
-/* Copies of state records, newest first. */
-struct tail {
-	struct lg_record *records;
-	size_t count, size;
-	bool has_restore; /* the oldest one restores everything: what is before it does not matter */
-	uint64_t restore_to;
+/* A copy of a state record. */
+struct stone {
+	struct lg_record record;
+	uint64_t in_force_to; /* the state after it is that of every seq from its own up to this one */
+	bool is_part;         /* restores a part of `to` */
+	uint64_t to;
+	bool is_wanted; /* by such a one further on */
+	struct lg_tree *tree;
 };
 
-static void tail_clear(struct tail *tail)
+/* Newest first. */
+struct road {
+	struct stone *stones;
+	size_t count, size;
+	uint64_t
+		at; /* where the stretch being gathered ends, or the next one: the target of a restore of everything */
+	bool goes_on;
+};
+
+static void road_clear(struct road *road)
 {
-	for (size_t i = 0; i < tail->count; i++)
-		free((char *)(uintptr_t)tail->records[i].body);
-	free(tail->records);
+	for (size_t i = 0; i < road->count; i++) {
+		free((char *)(uintptr_t)road->stones[i].record.body);
+		lg_tree_unref(road->stones[i].tree);
+	}
+	free(road->stones);
 }
 
-static int keep_record(struct tail *tail, const struct lg_record *record, struct lg_error *err)
+static int add_stone(struct road *road, const struct lg_record *record, struct lg_error *err)
 {
-	if (tail->count == tail->size) {
-		size_t size = tail->size ? tail->size * 2 : 16;
-		struct lg_record *records = realloc(tail->records, size * sizeof *records);
-		if (!records)
+	if (road->count == road->size) {
+		size_t size = road->size ? road->size * 2 : 16;
+		struct stone *stones = reallocarray(road->stones, size, sizeof *stones);
+		if (!stones)
 			return lg_fail_nomem(err);
-		tail->records = records;
-		tail->size = size;
+		road->stones = stones;
+		road->size = size;
 	}
 	char *body = malloc(record->body_len + 1);
 	if (!body)
 		return lg_fail_nomem(err);
 	memcpy(body, record->body, record->body_len);
 	body[record->body_len] = '\0';
-	struct lg_record *copy = &tail->records[tail->count++];
-	*copy = *record;
-	copy->body = body;
-	copy->actor = copy->reason = "";
-	copy->keys = NULL;
-	copy->key_count = 0;
+	struct stone *stone = &road->stones[road->count++];
+	*stone = (struct stone){ .record = *record, .in_force_to = road->at };
+	stone->record.body = body;
+	stone->record.actor = stone->record.reason = "";
+	road->at = record->seq - 1;
 	return 0;
 }
 
@@ -101,26 +114,86 @@ static int keep_record(struct tail *tail, const struct lg_record *record, struct
 
 static int gather(void *arg, const struct lg_record *record, struct lg_error *err)
 {
-	struct tail *tail = arg;
-	int rc = keep_record(tail, record, err);
+	struct road *road = arg;
+	int rc = add_stone(road, record, err);
 	if (rc < 0 || record->kind != LG_KIND_RESTORE)
 		return rc;
 	struct lg_restore_body body;
 	rc = lg_restore_body_parse(record, &body, err);
 	if (rc < 0)
 		return rc;
-	tail->has_restore = lg_scope_is_all(&body.scope);
-	tail->restore_to = body.to;
+	struct stone *stone = &road->stones[road->count - 1];
+	stone->to = body.to;
+	stone->is_part = !lg_scope_is_all(&body.scope);
 	lg_scope_clear(&body.scope);
-	return tail->has_restore ? STOP : 0;
+	if (stone->is_part)
+		return 0;
+	road->at = stone->to;
+	road->goes_on = true;
+	return STOP;
 }
 
-size_t lg_state_replay_cost(const struct lg_record *record)
+/* The stone whose state is that of seq `at`, or NULL: it lies off the road. */
+static struct stone *find_stone(const struct road *road, uint64_t at)
 {
-	static const char everything[] = "\"scope\":{}";
-	bool scoped = record->kind == LG_KIND_RESTORE &&
-		!memmem(record->body, record->body_len, everything, sizeof everything - 1);
-	return record->body_len + 1024 + (scoped ? SCOPED_RESTORE_COST : 0);
+	size_t low = 0, high = road->count; /* the first one with a seq of at most `at` */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (road->stones[middle].record.seq > at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < road->count && road->stones[low].in_force_to >= at ? &road->stones[low] : NULL;
+}
+
+static int gather_all(struct lg_config *config, uint64_t at, struct road *road, uint64_t *ret_checkpoint,
+	struct lg_error *err)
+{
+	road->at = at;
+	do {
+		road->goes_on = false;
+		*ret_checkpoint = 0;
+		struct lg_error none = LG_ERROR_INIT;
+		int rc = lg_log_checkpoint_find(config->log, road->at, ret_checkpoint, &none);
+		if (rc < 0 && rc != LG_ENOTFOUND) {
+			*err = none;
+			return rc;
+		}
+		const struct lg_log_query query = { .from = *ret_checkpoint + 1,
+			.to = road->at,
+			.kinds = LG_STATE_KINDS,
+			.newest_first = true };
+		rc = *ret_checkpoint < road->at ? lg_log_query(config->log, &query, gather, road, err) : 0;
+		if (rc < 0)
+			return rc;
+	} while (road->goes_on);
+	for (size_t i = 0; i < road->count; i++) {
+		struct stone *stone = &road->stones[i];
+		struct stone *wanted = stone->is_part ? find_stone(road, stone->to) : NULL;
+		if (wanted)
+			wanted->is_wanted = true;
+	}
+	return 0;
+}
+
+/* --- what it costs ----------------------------------------------------------------------------------------------------- */
+
+/* A record of this process's own, or one that it follows.  Only for want of memory it is not known how far a restore goes:
+ * then a checkpoint too many is written. */
+void lg_state_count_cost(struct lg_config *config, const struct lg_record *record)
+{
+	struct lg_restore_body body;
+	config->tail_cost += record->body_len + RECORD_COST;
+	if (record->kind != LG_KIND_RESTORE)
+		return;
+	if (lg_restore_body_parse(record, &body, NULL) < 0) {
+		config->tail_goes_far = true;
+		return;
+	}
+	if (!lg_scope_is_all(&body.scope) && body.to < config->checkpoint_seq)
+		config->tail_goes_far = true;
+	lg_scope_clear(&body.scope);
 }
 
 /* --- loading -------------------------------------------------------------------------------------------------------- */
@@ -129,15 +202,17 @@ static int read_checkpoint(void *arg, const struct lg_log_checkpoint *checkpoint
 {
 	struct lg_state *state = arg;
 	state->base_seq = checkpoint->seq;
+	state->base_len = checkpoint->len;
 	return lg_checkpoint_decode(checkpoint->data, checkpoint->len, checkpoint->seq, &state->revision,
 		&state->tree, &state->controls, err);
 }
 
-/* From the beginning of the log, which retention must not have cut. */
-static int start_empty(struct lg_config *config, uint64_t at, struct lg_state *state, struct lg_error *err)
+/* From the beginning of the log, which retention must not have cut.  back_to: where the road towards `at` came to. */
+static int start_empty(
+	struct lg_config *config, uint64_t back_to, uint64_t at, struct lg_state *state, struct lg_error *err)
 {
-	uint64_t first;
-	int rc = lg_log_first(config->log, &first, err);
+	uint64_t first = 0;
+	int rc = back_to ? lg_log_first(config->log, &first, err) : 0;
 	if (rc < 0)
 		return rc;
 	if (first > 1)
@@ -147,35 +222,39 @@ static int start_empty(struct lg_config *config, uint64_t at, struct lg_state *s
 	return state->tree ? 0 : lg_fail_nomem(err);
 }
 
-static int load_base(struct lg_config *config, uint64_t at, const struct tail *tail, uint64_t checkpoint_seq,
-	struct lg_state *state, struct lg_error *err)
+/* What a restore brings back, where that is at hand: what the road comes from, where it just is, or a stone kept for it. */
+static struct lg_tree *at_hand(
+	const struct road *road, const struct stone *stone, const struct lg_state *base, struct lg_tree *now)
 {
-	if (tail->has_restore) {
-		int rc = lg_state_load(config, tail->restore_to, state, err);
-		if (rc == 0 && state->revision)
-			lg_state_remember(
-				config, state->revision, state->tree); /* the restore asks for it again */
-		return rc;
-	}
-	if (checkpoint_seq)
-		return lg_log_checkpoint_read(config->log, checkpoint_seq, read_checkpoint, state, err);
-	return start_empty(config, at, state, err);
+	if (stone->record.kind != LG_KIND_RESTORE)
+		return NULL;
+	if (!stone->is_part)
+		return now;
+	const struct stone *wanted = find_stone(road, stone->to);
+	if (wanted)
+		return wanted->tree;
+	bool is_base = stone->to >= base->revision && stone->to < road->stones[road->count - 1].record.seq;
+	return is_base ? base->tree : NULL;
 }
 
-static int replay(
-	struct lg_config *config, const struct tail *tail, struct lg_state *state, struct lg_error *err)
+static int replay(struct lg_config *config, struct road *road, struct lg_state *state, struct lg_error *err)
 {
-	for (size_t i = tail->count; i-- > 0;) {
-		const struct lg_record *record = &tail->records[i];
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *base_tree = lg_tree_ref(state->tree);
+	const struct lg_state base = { .revision = state->revision, .tree = base_tree };
+	for (size_t i = road->count; i-- > 0;) {
+		struct stone *stone = &road->stones[i];
+		struct lg_tree *from = at_hand(road, stone, &base, state->tree);
 		struct lg_tree *next = NULL;
-		int rc = lg_apply_record(config, state->tree, record, &next, err);
+		int rc = lg_apply_record(config, state->tree, from, &stone->record, &next, err);
 		if (rc < 0)
 			return rc;
 		lg_tree_unref(state->tree);
 		state->tree = next;
-		state->revision = record->seq;
-		state->tail_cost += lg_state_replay_cost(record);
-		lg_state_remember(config, record->seq, next);
+		state->revision = stone->record.seq;
+		state->tail_cost += stone->record.body_len + RECORD_COST;
+		state->tail_goes_far |= stone->is_part && !from;
+		stone->tree = stone->is_wanted ? lg_tree_ref(next) : NULL;
+		lg_state_remember(config, stone->record.seq, next);
 	}
 	return 0;
 }
@@ -196,24 +275,16 @@ static int check_checkpoint(struct lg_config *config, const struct lg_state *sta
 
 static int load(struct lg_config *config, uint64_t at, struct lg_state *state, struct lg_error *err)
 {
-	uint64_t checkpoint_seq = 0;
-	int rc = lg_log_checkpoint_find(config->log, at, &checkpoint_seq, err);
-	if (rc < 0 && rc != LG_ENOTFOUND)
-		return rc;
-	lg_cleanup(tail_clear) struct tail tail = { 0 };
-	const struct lg_log_query query = {
-		.from = checkpoint_seq + 1, .to = at, .kinds = LG_STATE_KINDS, .newest_first = true
-	};
-	if (checkpoint_seq < at)
-		rc = lg_log_query(config->log, &query, gather, &tail, err);
-	else
-		rc = 0;
+	lg_cleanup(road_clear) struct road road = { 0 };
+	uint64_t checkpoint_seq;
+	int rc = gather_all(config, at, &road, &checkpoint_seq, err);
 	if (rc < 0)
 		return rc;
-	rc = load_base(config, at, &tail, checkpoint_seq, state, err);
+	rc = checkpoint_seq ? lg_log_checkpoint_read(config->log, checkpoint_seq, read_checkpoint, state, err)
+			    : start_empty(config, road.at, at, state, err);
 	if (rc < 0)
 		return rc;
-	return tail.count ? replay(config, &tail, state, err) : check_checkpoint(config, state, err);
+	return road.count ? replay(config, &road, state, err) : check_checkpoint(config, state, err);
 }
 
 int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err)

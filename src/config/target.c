@@ -103,6 +103,22 @@ static int target_back(struct lg_config *config, int64_t steps, const struct lg_
 
 /* --- known good ------------------------------------------------------------------------------------------------------ */
 
+/* 1: the state holds, within the scope, something that was rolled back from as bad; 0: it does not. */
+static int holds_bad(struct lg_config *config, const struct lg_scope *scope, const struct lg_tree *tree)
+{
+	for (size_t i = 0; i < config->controls.mark_count; i++) {
+		const struct lg_mark *mark = &config->controls.marks[i];
+		uint8_t hash[LG_HASH_SIZE];
+		if (mark->good || !lg_scope_contains(scope, &mark->scope))
+			continue;
+		if (lg_tree_scope_hash(tree, &mark->scope, hash) < 0)
+			return LG_ENOMEM;
+		if (memcmp(hash, mark->scope_hash, LG_HASH_SIZE) == 0)
+			return 1;
+	}
+	return 0;
+}
+
 static const struct lg_mark *newest_good(
 	const struct lg_config *config, const struct lg_scope *scope, uint64_t before)
 {
@@ -116,27 +132,36 @@ static const struct lg_mark *newest_good(
 	return best;
 }
 
-/* The newest one whose state is still there, is not the present one and is not quarantined. */
+/* 1: its state is still there, is not the present one and holds nothing bad; 0: not so. */
+static int may_go_to(struct lg_config *config, const struct lg_scope *scope, uint64_t revision,
+	const uint8_t not_hash[LG_HASH_SIZE], struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	struct lg_error why = LG_ERROR_INIT;
+	int rc = lg_state_tree_at(config, revision, &tree, &why);
+	if (rc == LG_ENOTFOUND)
+		return 0; /* dropped by retention */
+	if (rc < 0) {
+		if (err)
+			*err = why;
+		return rc;
+	}
+	uint8_t hash[LG_HASH_SIZE];
+	int bad = lg_tree_scope_hash(tree, scope, hash) < 0 ? LG_ENOMEM : holds_bad(config, scope, tree);
+	if (bad < 0)
+		return lg_fail_nomem(err);
+	return !bad && !(not_hash && memcmp(hash, not_hash, LG_HASH_SIZE) == 0);
+}
+
 static int find_good(struct lg_config *config, const struct lg_scope *scope, uint64_t before,
 	const uint8_t not_hash[LG_HASH_SIZE], const struct lg_mark **ret_mark, struct lg_error *err)
 {
 	const struct lg_mark *mark;
 	for (; (mark = newest_good(config, scope, before)); before = mark->revision) {
-		uint8_t hash[LG_HASH_SIZE];
-		lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
-		struct lg_error why = LG_ERROR_INIT;
-		int rc = lg_state_tree_at(config, mark->revision, &tree, &why);
-		if (rc == LG_ENOTFOUND)
-			continue; /* dropped by retention */
-		if (rc == 0 && lg_tree_scope_hash(tree, scope, hash) < 0)
-			rc = lg_fail_nomem(&why);
-		if (rc < 0) {
-			if (err)
-				*err = why;
+		int rc = may_go_to(config, scope, mark->revision, not_hash, err);
+		if (rc < 0)
 			return rc;
-		}
-		bool is_current = not_hash && memcmp(hash, not_hash, LG_HASH_SIZE) == 0;
-		if (!is_current && !lg_config_is_quarantined(config, scope, hash))
+		if (rc > 0)
 			break;
 	}
 	*ret_mark = mark;
@@ -202,7 +227,7 @@ static int target_time(struct lg_config *config, const char *text, int64_t time_
 	struct lg_buf *ret_why, struct lg_error *err)
 {
 	struct at_time at = { .time_us = time_us };
-	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .newest_first = true };
+	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .newest_first = true, .no_body = true };
 	int rc = lg_log_query(config->log, &query, not_after, &at, err);
 	if (rc < 0)
 		return rc;
@@ -226,6 +251,9 @@ static int target_revision(
 	if (revision > config->head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0, "there is no r%" PRIu64 "; the newest record is r%" PRIu64,
 			revision, config->head.seq);
+	if (revision == 0)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"there is no r0: the first revision is r1; look with: lastgood history");
 	if (revision < first)
 		return lg_fail(err, LG_ENOTFOUND, 0,
 			"r%" PRIu64 " was dropped by retention; the oldest one kept is r%" PRIu64, revision,

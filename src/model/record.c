@@ -93,6 +93,19 @@ void lg_record_seal(struct lg_record *record, const uint8_t previous[LG_HASH_SIZ
 	lg_record_hash(record, previous, record->body_hash, record->hash);
 }
 
+int lg_record_check_body(const struct lg_record *record, struct lg_error *err)
+{
+	uint8_t hash[LG_HASH_SIZE];
+
+	if (record->redacted)
+		return 0;
+	lg_record_body_hash(record->body, record->body_len, hash);
+	if (memcmp(hash, record->body_hash, sizeof hash) == 0)
+		return 0;
+	return lg_fail(err, LG_ECORRUPT, 0, "the body of record %llu is not what its hash says",
+		(unsigned long long)record->seq);
+}
+
 int lg_record_check(const struct lg_record *record, uint64_t previous_seq, const uint8_t previous[LG_HASH_SIZE],
 	struct lg_error *err)
 {
@@ -102,12 +115,9 @@ int lg_record_check(const struct lg_record *record, uint64_t previous_seq, const
 	if (seq != wanted)
 		return lg_fail(err, LG_ECORRUPT, 0, "record %llu is missing: record %llu stands in its place",
 			wanted, seq);
-	if (!record->redacted) {
-		lg_record_body_hash(record->body, record->body_len, hash);
-		if (memcmp(hash, record->body_hash, sizeof hash) != 0)
-			return lg_fail(
-				err, LG_ECORRUPT, 0, "the body of record %llu is not what its hash says", seq);
-	}
+	int rc = lg_record_check_body(record, err);
+	if (rc < 0)
+		return rc;
 	lg_record_hash(record, previous, record->body_hash, hash);
 	if (memcmp(hash, record->hash, sizeof hash) != 0)
 		return lg_fail(err, LG_ECORRUPT, 0,

@@ -73,6 +73,9 @@ void lg_record_seal(struct lg_record *record, const uint8_t previous[LG_HASH_SIZ
 void lg_record_hash(const struct lg_record *record, const uint8_t previous[LG_HASH_SIZE],
 	const uint8_t body_hash[LG_HASH_SIZE], uint8_t ret_hash[LG_HASH_SIZE]);
 
+/* Is the body what its hash says (a redacted one always is)?  0, or LG_ECORRUPT with the seq. */
+int lg_record_check_body(const struct lg_record *record, struct lg_error *err);
+
 /* Does the record follow a record `previous_seq` with the hash `previous`, and do both its hashes hold?  0, or LG_ECORRUPT
  * with the seq and what is wrong. */
 int lg_record_check(const struct lg_record *record, uint64_t previous_seq, const uint8_t previous[LG_HASH_SIZE],
