@@ -4,9 +4,11 @@
 import os
 import pwd
 import resource
+import shutil
 import subprocess
 
-from support import (IO, NO_SPACE, OK, PERMISSION, PROGRAM, READ_ONLY, Store, check, done, environment, refused, scratch, skip)
+from support import (IO, NO_SPACE, OK, PERMISSION, PROGRAM, READ_ONLY, Result, Store, check, done, environment, refused,
+                     scratch, skip)
 
 ROOT = os.geteuid() == 0
 
@@ -121,20 +123,25 @@ if ROOT:
     os.chmod(store.dir, 0o700)
     os.chmod(store.base, 0o755)
     store.before = store.state()
-    reachable = subprocess.run([PROGRAM, "--version"], preexec_fn=as_nobody, capture_output=True, env=environment(),
-                               cwd="/", check=False) if os.access(PROGRAM, os.X_OK) else None
+    # a copy, for the clone may lie where nobody else gets, below /root
+    program = shutil.copy(PROGRAM, os.path.join(store.base, "program"))
     parents = all(os.stat(p).st_mode & 0o001 for p in
                   [os.path.abspath(os.path.join(store.base, *[".."] * n)) for n in range(6)])
-    if reachable and reachable.returncode == 0 and parents:
-        refused(store, "somebody else's state directory", store.run("set", "a=3", "--reason", "x", preexec_fn=as_nobody),
-                PERMISSION)
+
+    def as_other(*words):
+        argv = [program, "--state-dir", store.dir, *words]
+        process = subprocess.run(argv, preexec_fn=as_nobody, capture_output=True, env=environment(), cwd="/", check=False)
+        return Result(argv, process.returncode, process.stdout, process.stderr)
+
+    if parents:
+        refused(store, "somebody else's state directory", as_other("set", "a=3", "--reason", "x"), PERMISSION)
         os.chmod(store.dir, 0o755)
-        result = store.run("set", "a=3", "--reason", "x", preexec_fn=as_nobody)
+        result = as_other("set", "a=3", "--reason", "x")
         check("and one that can be looked into", result.status == PERMISSION and
               pwd.getpwuid(0).pw_name in result.message, result)
         check("it is untouched", store.get("a") == 2)
     else:
-        skip("somebody else's state directory", "another user cannot reach the program here")
+        skip("somebody else's state directory", "another user cannot reach $TMPDIR")
 else:
     skip("somebody else's state directory", "only root can make one")
     store = Store()
