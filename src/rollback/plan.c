@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "format/format.h"
+#include "io/file.h"
 #include "io/random.h"
 
 #include <inttypes.h>
@@ -94,9 +95,8 @@ static int count_one(void *arg, const struct lg_entry *before, const struct lg_e
 }
 
 /* By time to the microsecond, so that names sort as they were made, and a random digit. */
-static void make_id(const struct lg_clock *clock, char ret_id[LG_ROLLBACK_ID_SIZE])
+static void name_by_time(int64_t now_us, char ret_id[LG_ROLLBACK_ID_SIZE])
 {
-	int64_t now_us = clock->realtime_us(clock);
 	time_t seconds = (time_t)(now_us / 1000000);
 	struct tm tm;
 	uint8_t random;
@@ -105,6 +105,22 @@ static void make_id(const struct lg_clock *clock, char ret_id[LG_ROLLBACK_ID_SIZ
 	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
 	lg_random_bytes(&random, sizeof random);
 	snprintf(ret_id, LG_ROLLBACK_ID_SIZE, "%s-%05x%x", stamp, (unsigned)(now_us % 1000000), random & 15u);
+}
+
+/* A clock that was set back, or stands, would give a name again: then the next microsecond's that is free. */
+static int make_id(const struct lg_config *config, char ret_id[LG_ROLLBACK_ID_SIZE], struct lg_error *err)
+{
+	const struct lg_clock *clock = lg_config_clock(config);
+	lg_cleanup(lg_buf_clear) struct lg_buf path = LG_BUF_INIT;
+	int64_t now_us = clock->realtime_us(clock);
+	do {
+		name_by_time(now_us++, ret_id);
+		lg_buf_reset(&path);
+		int rc = lg_rollback_path(lg_config_state_dir(config), ret_id, "", &path, err);
+		if (rc < 0)
+			return rc;
+	} while (lg_file_exists(path.data));
+	return 0;
 }
 
 static int add_step(
@@ -382,7 +398,9 @@ static int make_plan(struct lg_config *config, struct lg_delivery *delivery,
 	lg_config_snapshot(config, &now);
 	plan->from = now.revision;
 	plan->former = now.tree; /* the snapshot's reference */
-	make_id(lg_config_clock(config), plan->id);
+	rc = make_id(config, plan->id, err);
+	if (rc < 0)
+		return rc;
 	lg_random_bytes(plan->ids, sizeof plan->ids);
 	lg_cleanup(lg_buf_clear) struct lg_buf why = LG_BUF_INIT;
 	if (delivery)
