@@ -6,7 +6,7 @@
  *	rollback --soak COUNT     COUNT random double kills; the seed is printed, --seed N repeats it
  *
  * The parent never opens a store: every process that works on one is a child of its own, as after a real crash. */
-#include "unit/rollback/world.h"
+#include "support/world.h"
 
 #include "base/cleanup.h"
 #include "io/fault.h"
@@ -38,6 +38,20 @@ struct told {
 	char message[LG_ERROR_MESSAGE_SIZE];
 };
 static struct told *told;
+
+/* A killed process loses nothing that it has written: only a power cut does, and that is not played here.  So nothing has
+ * to wait for the disk, neither our files nor the log's (libsqlite3 finds these two first). */
+int fsync(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	return 0;
+}
 
 /* What goes wrong: kill or errno at the nth point, or at that and all behind it. */
 struct fault {
@@ -401,7 +415,7 @@ static void test_kill_recovery(void **state)
 	struct attempt attempt = { .scenario = series->scenario, .undo = series->undo };
 	use_scenario(series->scenario);
 	size_t total = count_points(attempt), first;
-	for (size_t i = 0; (first = sample(i, total, points_max ? 4 : 12)); i++) {
+	for (size_t i = 0; (first = sample(i, total, points_max ? 4 : 8)); i++) {
 		size_t points = SIZE_MAX, second;
 		for (size_t j = 0; (second = sample(j, points, points_max ? points_max / 3 : 0)); j++) {
 			reset_world();
@@ -445,7 +459,10 @@ static void look_at_report(void *arg)
 		&(struct lg_rollback_outcome){ 0 }, &err);
 	lg_assert_ok(rc, &err);
 	assert_int_equal(world_unfinished(&world), 0);
-	assert_int_equal(assert_whole(false), strcmp(outcome, "done") == 0);
+	/* a stuck one goes back, or forward where not even that it is stuck could be noted */
+	bool after = assert_whole(false);
+	if (strcmp(outcome, "stuck") != 0)
+		assert_int_equal(after, strcmp(outcome, "done") == 0);
 	/* a service that could not be told of the undo is told with the next delivery */
 	lg_assert_ok(lg_delivery_run(world.delivery, "alice", NULL, NULL, &err), &err);
 	world_close(&world);

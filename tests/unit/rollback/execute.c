@@ -1,4 +1,4 @@
-#include "rollback/world.h"
+#include "support/world.h"
 
 #include "base/cleanup.h"
 #include "io/file.h"

@@ -1,5 +1,5 @@
 /* Rollbacks that reach services: a file each, a check, a reload. */
-#include "rollback/world.h"
+#include "support/world.h"
 
 #include "base/cleanup.h"
 #include "io/file.h"

@@ -1,4 +1,4 @@
-/* world.h - a small host for the tests of rollbacks: a store, two services of the `command` driver with a json adapter each,
+/* world.h - a small host for the tests of delivery and rollbacks: a store, two services of the `command` driver with a json adapter each,
  * and scripts whose behaviour files in the test's directory switch.
  *
  *	web   prefix web/, file web.json, critical       api   prefix api/, file api.json
@@ -10,8 +10,8 @@
  *	S.stopped there: its status is stopped
  * S.reloads and S.checks have a line per call.
  */
-#ifndef LG_TESTS_ROLLBACK_WORLD_H
-#define LG_TESTS_ROLLBACK_WORLD_H
+#ifndef LG_TESTS_WORLD_H
+#define LG_TESTS_WORLD_H
 
 #include "rollback/rollback.h"
 #include "support/support.h"
