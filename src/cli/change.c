@@ -71,25 +71,33 @@ int lg_change_deliver(struct lg_cli *cli, uint64_t revision, json_t **ret_list, 
 
 /* --- the change ---------------------------------------------------------------------------------------------------------- */
 
+static int collect_key(
+	const char *key, const struct lg_tree *former, const struct lg_tree *next, struct lg_show_diff *diff)
+{
+	struct lg_entry before, after;
+	bool had = lg_tree_get(former, key, strlen(key), &before);
+	bool has = lg_tree_get(next, key, strlen(key), &after);
+	if (had == has &&
+		(!had ||
+			(before.value_len == after.value_len &&
+				memcmp(before.value, after.value, after.value_len) == 0)))
+		return 0;
+	return lg_show_diff_visit(diff, had ? &before : NULL, has ? &after : NULL);
+}
+
 /* What differs between two states, of the keys of the change only: others may have written in between. */
 static int collect(const struct lg_changeset *set, const struct lg_tree *former, const struct lg_tree *next,
 	struct lg_show_diff *diff)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		struct lg_entry before, after;
-		size_t len = strlen(set->items[i].key);
-		bool had = lg_tree_get(former, set->items[i].key, len, &before);
-		bool has = lg_tree_get(next, set->items[i].key, len, &after);
-		if (had == has &&
-			(!had ||
-				(before.value_len == after.value_len &&
-					memcmp(before.value, after.value, after.value_len) == 0)))
-			continue;
-		int rc = lg_show_diff_visit(diff, had ? &before : NULL, has ? &after : NULL);
-		if (rc < 0)
-			return rc;
+	int rc = 0;
+	for (size_t i = 0; i < set->count && rc >= 0; i++) {
+		const char *key = set->items[i].key;
+		rc = collect_key(key, former, next, diff);
+		/* a declaration may have sealed its key's value */
+		if (rc >= 0 && lg_starts_with(key, LG_SCHEMA_SPACE))
+			rc = collect_key(key + strlen(LG_SCHEMA_SPACE), former, next, diff);
 	}
-	return 0;
+	return rc;
 }
 
 static void tell(struct lg_cli *cli, const struct lg_change_request *request,

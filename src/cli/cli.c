@@ -33,7 +33,29 @@ static int apply_globals(struct lg_cli *cli, struct lg_error *err)
 	return 0;
 }
 
-/* The second word of a group: options may stand before it too. */
+static int no_such_command(const char *group, const char *word, struct lg_error *err)
+{
+	size_t len = 0;
+	const char *meant = lg_command_suggest(group, word, &len);
+	const char *space = group ? " " : "";
+	group = group ? group : "";
+	if (meant)
+		return lg_fail(err, LG_EUSAGE, 0,
+			"there is no command '%s%s%s'; did you mean 'lastgood %s%s%.*s'?", group, space, word,
+			group, space, (int)len, meant);
+	return lg_fail(err, LG_EUSAGE, 0, "there is no command '%s%s%s': 'lastgood %s%s--help' lists them",
+		group, space, word, group, space);
+}
+
+static int no_command_of(const char *group, struct lg_error *err)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf names = LG_BUF_INIT;
+	lg_command_list_group(group, &names);
+	return lg_fail(err, LG_EUSAGE, 0, "which '%s'? one of %s; see 'lastgood %s --help'", group,
+		lg_buf_str(&names), group);
+}
+
+/* The second word of a group: global options may stand before it too. */
 static int find_in_group(struct lg_cli *cli, int argc, char **argv, int *at, struct lg_error *err)
 {
 	char name[64];
@@ -41,12 +63,11 @@ static int find_in_group(struct lg_cli *cli, int argc, char **argv, int *at, str
 	int next = 0;
 	int rc = lg_args_parse(
 		&cli->args, argc - *at, argv + *at, NULL, lg_global_options, LG_ARGS_TO_FIRST_WORD, &next, err);
-	if (rc < 0)
-		return rc;
+	if (rc < 0) /* most likely an option of the command that is missing */
+		return rc == LG_EUSAGE ? no_command_of(group, err) : rc;
 	if (*at + next >= argc) {
 		if (!lg_args_has(&cli->args, "help"))
-			return lg_fail(err, LG_EUSAGE, 0, "'%s' wants a command: see 'lastgood %s --help'",
-				group, group);
+			return no_command_of(group, err);
 		lg_help_group(&cli->output, group);
 		return 0;
 	}
@@ -54,8 +75,7 @@ static int find_in_group(struct lg_cli *cli, int argc, char **argv, int *at, str
 	snprintf(name, sizeof name, "%s %s", group, argv[*at]);
 	cli->command = lg_command_find(name);
 	if (!cli->command)
-		return lg_fail(err, LG_EUSAGE, 0, "there is no command '%s %s': see 'lastgood %s --help'",
-			group, argv[*at], group);
+		return no_such_command(group, argv[*at], err);
 	return 0;
 }
 
@@ -82,8 +102,7 @@ static int find_command(struct lg_cli *cli, int argc, char **argv, int *ret_at, 
 		rc = find_in_group(cli, argc, argv, &at, err);
 	else if (!(cli->command = lg_command_find(
 			   help && strcmp(argv[at], "exit-codes") == 0 ? "help" : argv[at])))
-		rc = lg_fail(
-			err, LG_EUSAGE, 0, "there is no command '%s': 'lastgood --help' lists them", argv[at]);
+		rc = no_such_command(NULL, argv[at], err);
 	/* `lastgood --help exit-codes`: the topic is a word of `help`, whose place argv[at - 1] takes */
 	*ret_at = cli->command && strcmp(cli->command->name, "help") == 0 && strcmp(argv[at], "help") != 0
 		? at - 1
@@ -152,7 +171,11 @@ int lg_cli_main(int argc, char **argv)
 	int rc = lg_output_flush(&cli.output, &err);
 	bool nobody_reads = rc < 0 && err.sys_errno == EPIPE;
 	if (rc < 0 && !nobody_reads && code == 0) {
-		lg_output_error(&cli.output, rc, &err, NULL, NULL);
+		bool may_have_changed = cli.command && (cli.command->statuses & LG_STATUS(LG_ECONFLICT));
+		lg_output_error(&cli.output, rc, &err, NULL,
+			may_have_changed
+				? "what it did stands: look with 'lastgood history' before you repeat it"
+				: NULL);
 		code = rc;
 	}
 	lg_session_clear(&cli.session);

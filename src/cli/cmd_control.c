@@ -42,6 +42,8 @@ static int list_marks(struct lg_cli *cli, struct lg_error *err)
 	lg_cleanup(lg_table_clear) struct lg_table rows;
 	json_t *list = json_array();
 	lg_table_init(&rows, 6, headings);
+	lg_table_keep_whole(&rows, 0);
+	lg_table_keep_whole(&rows, 3);
 	for (size_t i = 0; i < controls->mark_count; i++) {
 		const struct lg_mark *mark = &controls->marks[i];
 		char time[LG_TIME_SIZE];
@@ -126,6 +128,9 @@ static int list_holds(struct lg_cli *cli, struct lg_error *err)
 	lg_cleanup(lg_table_clear) struct lg_table rows;
 	json_t *list = json_array();
 	lg_table_init(&rows, 6, headings);
+	lg_table_keep_whole(&rows, 0);
+	lg_table_keep_whole(&rows, 2);
+	lg_table_keep_whole(&rows, 4);
 	for (size_t i = 0; i < controls->hold_count; i++) {
 		const struct lg_hold *hold = &controls->holds[i];
 		char time[LG_TIME_SIZE];

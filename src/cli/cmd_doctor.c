@@ -51,6 +51,8 @@ static void say(
 	lg_table_add(&doctor->rows, verdict_styles[verdict], verdict_names[verdict]);
 	lg_table_addf(
 		&doctor->rows, LG_STYLE_PLAIN, "%s%s%s", lg_buf_str(&text), todo ? "; " : "", todo ? todo : "");
+	if (verdict != FINE)
+		lg_table_wrap(&doctor->rows);
 	json_array_append_new(doctor->checks,
 		json_pack("{s:s, s:s, s:o, s:s?}", "check", check, "verdict", verdict_names[verdict], "finding",
 			lg_show_text_json(lg_buf_str(&text)), "todo", todo));
@@ -355,6 +357,8 @@ static int run_doctor(struct lg_cli *cli, struct lg_error *err)
 	if (!doctor.checks)
 		return lg_fail_nomem(err);
 	lg_table_init(&doctor.rows, 3, headings);
+	lg_table_keep_whole(&doctor.rows, 0);
+	lg_table_keep_whole(&doctor.rows, 1);
 	examine(&doctor);
 	rows = doctor.rows;
 	lg_problems_clear(&cli->problems); /* told as findings */

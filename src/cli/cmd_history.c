@@ -138,8 +138,8 @@ static int history_print(
 			err, LG_ENOTFOUND, 0, "nothing was ever set at '%s'; a prefix ends in '/'", word);
 	if (state->more)
 		lg_output_note(&cli->output,
-			"lastgood: there is more: 'lastgood history%s%s --limit 0' shows all", word ? " " : "",
-			word ? word : "");
+			"lastgood: there is more: 'lastgood history%s%s%s --limit 0' shows all",
+			lg_args_has(&cli->args, "all") ? " --all" : "", word ? " " : "", word ? word : "");
 	if (state->table)
 		return state->count ? lg_table_print(&state->rows, &cli->output, err) : 0;
 	return lg_output_document(
@@ -168,6 +168,9 @@ static int run_history(struct lg_cli *cli, struct lg_error *err)
 	state.limit = limit ? (uint64_t)limit : UINT64_MAX;
 	state.scope = word ? &scope : NULL;
 	lg_table_init(&state.rows, 7, word && word[strlen(word) - 1] != '/' ? value_headings : headings);
+	for (size_t i = 0; i < 5; i++)
+		if (i != 2)
+			lg_table_keep_whole(&state.rows, i); /* all before what and why, but the actor */
 	rc = history_read(cli, &state, word, err);
 	if (rc >= 0)
 		rc = history_print(cli, &state, word, err);

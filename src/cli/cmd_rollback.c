@@ -103,12 +103,17 @@ static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, bool from
 		rc = view_file(cli, plan, document, err);
 	if (rc < 0)
 		return rc;
-	if (dry_run || lg_rollback_plan_changes(plan) == 0) {
+	size_t changes = lg_rollback_plan_changes(plan);
+	if (dry_run || changes == 0) {
 		lg_output_line(&cli->output, LG_STYLE_BOLD, "%s",
 			dry_run ? "dry run: nothing was changed"
 				: "nothing differs: the state is that of the target already");
 		return lg_output_document(&cli->output, lg_steal_ptr(&document), err);
 	}
+	if (!lg_output_is_table(&cli->output) && !lg_args_has(&cli->args, "yes"))
+		lg_output_note(&cli->output, "%zu %s; --dry-run shows them", changes,
+			changes == 1 ? "key changes"
+				     : "keys change"); /* who is asked must have seen something */
 	rc = ask(cli, err);
 	if (rc <= 0)
 		return rc < 0 ? rc : cancelled(cli, err);
@@ -246,9 +251,17 @@ static int run_list(struct lg_cli *cli, struct lg_error *err)
 static int run_show(struct lg_cli *cli, struct lg_error *err)
 {
 	lg_cleanup(lg_json_freep) json_t *record = NULL;
+	lg_cleanup(lg_json_freep) json_t *list = NULL;
+	const char *id = cli->args.word_count ? cli->args.words[0] : NULL;
 	int rc = lg_session_open(cli, LG_SESSION_READ, err);
+	if (rc == 0 && !id) {
+		rc = lg_rollback_list(cli->session.state_dir, &list, err);
+		id = json_string_value(json_object_get(json_array_get(list, 0), "id"));
+		if (rc == 0 && !id)
+			rc = lg_fail(err, LG_ENOTFOUND, 0, "there was no rollback yet");
+	}
 	if (rc == 0)
-		rc = lg_rollback_show(cli->session.state_dir, cli->args.words[0], &record, err);
+		rc = lg_rollback_show(cli->session.state_dir, id, &record, err);
 	if (rc < 0)
 		return rc;
 	lg_rollback_view_redact(record);
@@ -289,7 +302,8 @@ static const struct lg_example config_examples[] = {
 };
 static const struct lg_example list_examples[] = { { "rollback list", "newest first" }, { 0 } };
 static const struct lg_example show_examples[] = {
-	{ "rollback show 20261122-140305-1a2b3c", "its plan, each step, and the validation" },
+	{ "rollback show", "what the newest one did: its plan, each step, and the validation" },
+	{ "rollback show 20261122-140305-1a2b3c", "the same of another" },
 	{ 0 },
 };
 static const struct lg_example undo_examples[] = {
@@ -328,12 +342,11 @@ const struct lg_command lg_commands_rollback[] = {
 		.statuses = LG_STATUS_STORE,
 		.run = run_list },
 	{ .name = "rollback show",
-		.usage = "ID",
+		.usage = "[ID]",
 		.summary = "Shows one rollback: plan, steps, validation",
-		.description =
-			"Shows one rollback: its plan, its journal step by step, and the validation report.",
+		.description = "Shows one rollback, the newest without ID: its plan, its journal step by step, "
+			       "and the validation report.",
 		.examples = show_examples,
-		.words_min = 1,
 		.words_max = 1,
 		.statuses = LG_STATUS_STORE | LG_STATUS(LG_EINVALID),
 		.run = run_show },

@@ -25,13 +25,17 @@ int lg_report_print(const json_t *report, struct lg_output *output, struct lg_er
 	size_t i;
 	json_t *check;
 	lg_table_init(&rows, 4, headings);
+	lg_table_keep_whole(&rows, 0);
+	lg_table_keep_whole(&rows, 2);
 	json_array_foreach(checks, i, check)
 	{
 		bool ok = json_is_true(json_object_get(check, "ok"));
 		lg_table_add(&rows, LG_STYLE_PLAIN, member(check, "check", &buf));
 		lg_table_add(&rows, LG_STYLE_NAME, member(check, "subject", &buf));
 		lg_table_add(&rows, ok ? LG_STYLE_GOOD : LG_STYLE_BAD, ok ? "yes" : "NO");
-		lg_table_add(&rows, LG_STYLE_DIM, member(check, "evidence", &buf));
+		lg_table_add(&rows, ok ? LG_STYLE_DIM : LG_STYLE_PLAIN, member(check, "evidence", &buf));
+		if (!ok)
+			lg_table_wrap(&rows);
 	}
 	return i && lg_output_is_table(output) ? lg_table_print(&rows, output, err) : 0;
 }

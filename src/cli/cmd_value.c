@@ -199,6 +199,9 @@ static int run_get(struct lg_cli *cli, struct lg_error *err)
 	const char *key = cli->args.words[0];
 	struct lg_entry entry;
 	uint64_t revision = 0;
+	if (*key && key[strlen(key) - 1] == '/')
+		return lg_fail(err, LG_EUSAGE, 0,
+			"'%s' is a prefix, no key: 'lastgood list %s' shows what is below it", key, key);
 	int rc = lg_key_check(key, strlen(key), err);
 	if (rc == 0)
 		rc = lg_session_open(cli, LG_SESSION_READ, err);

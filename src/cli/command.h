@@ -59,6 +59,11 @@ extern const size_t lg_command_table_count;
 const struct lg_command *lg_command_find(const char *name);
 /* Is it the first of two words? */
 bool lg_command_is_group(const char *word);
+/* The command or group that somebody who typed this may have meant, or NULL; group: "rollback", or NULL for first words.
+ * Points into the tables, *ret_len bytes. */
+const char *lg_command_suggest(const char *group, const char *typed, size_t *ret_len);
+/* "config, list, show": what may follow the first of two words. */
+int lg_command_list_group(const char *group, struct lg_buf *buf);
 
 extern const struct lg_command lg_commands_store[]; /* init */
 extern const struct lg_command lg_commands_doctor[];

@@ -75,9 +75,11 @@ struct lg_cell {
 	char *text; /* printable */
 	size_t width;
 	enum lg_style style;
+	bool wraps;
 };
 struct lg_table {
 	size_t columns;
+	unsigned whole;        /* columns that are never cut, a bit each */
 	struct lg_cell *cells; /* row by row; the first row is the heading */
 	size_t count;
 	size_t size;
@@ -91,6 +93,10 @@ void lg_table_clear(struct lg_table *table);
 void lg_table_add(struct lg_table *table, enum lg_style style, const char *text); /* the next cell */
 void lg_table_addf(struct lg_table *table, enum lg_style style, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Never cuts this column, because half of what it holds is of no use: a time, a name that commands take. */
+void lg_table_keep_whole(struct lg_table *table, size_t column);
+/* The cell added last, in the last column, goes on below itself instead of being cut: what a person must read. */
+void lg_table_wrap(struct lg_table *table);
 /* Prints and empties it.  On a terminal a cell is cut to its share of the width, elsewhere nothing is cut. */
 int lg_table_print(struct lg_table *table, struct lg_output *output, struct lg_error *err);
 

@@ -42,6 +42,17 @@ static void add_scope(const json_t *plan, struct lg_buf *buf)
 		lg_scope_describe(&scope, buf);
 }
 
+/* "r12, the newest known good before r14", "r12", "backup.json" */
+static void add_target(const json_t *plan, struct lg_buf *buf)
+{
+	const char *why = text_of(plan, "why");
+	if (json_object_get(plan, "to"))
+		lg_buf_addf(buf, "r%llu", number_of(plan, "to"));
+	else
+		lg_buf_adds(buf, text_of(plan, "target"));
+	lg_buf_addf(buf, "%s%s", *why ? ", " : "", why);
+}
+
 /* --- the plan -------------------------------------------------------------------------------------------------------------------- */
 
 struct radius {
@@ -100,8 +111,9 @@ static void view_head(struct lg_cli *cli, const struct lg_rollback_plan *plan)
 	add_scope(json, &scope);
 	lg_output_line(&cli->output, LG_STYLE_BOLD, "rollback %s: %s, %zu %s", lg_rollback_plan_id(plan),
 		lg_buf_str(&scope), changes, changes == 1 ? "key changes" : "keys change");
-	if (*text_of(json, "why"))
-		lg_output_line(&cli->output, LG_STYLE_PLAIN, "target: %s", text_of(json, "why"));
+	lg_cleanup(lg_buf_clear) struct lg_buf target = LG_BUF_INIT;
+	add_target(json, &target);
+	lg_output_line(&cli->output, LG_STYLE_PLAIN, "target: %s", lg_buf_str(&target));
 }
 
 int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *plan, bool all,
@@ -240,6 +252,8 @@ int lg_rollback_view_list(const json_t *list, struct lg_output *output, struct l
 	size_t i;
 	json_t *plan;
 	lg_table_init(&rows, 6, headings);
+	lg_table_keep_whole(&rows, 0);
+	lg_table_keep_whole(&rows, 1);
 	json_array_foreach(list, i, plan)
 	{
 		lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
@@ -258,7 +272,23 @@ int lg_rollback_view_list(const json_t *list, struct lg_output *output, struct l
 	return lg_table_print(&rows, output, err);
 }
 
-static int view_journal(const json_t *journal, struct lg_output *output, struct lg_error *err)
+/* "done 1" as "done record": steps are numbered in the journal, and named in the plan. */
+static void add_journal_line(const json_t *steps, const char *line, struct lg_buf *buf)
+{
+	int64_t number;
+	const char *space = strrchr(line, ' ');
+	const char *name = space && lg_int_parse(space + 1, 0, INT32_MAX, &number, NULL) == 0
+		? text_of(json_array_get(steps, (size_t)number), "step")
+		: "";
+	bool numbered = *name && !lg_starts_with(line, "planned");
+	if (numbered)
+		lg_buf_addf(buf, "%.*s %s", (int)(space - line), line, name);
+	else
+		lg_buf_adds(buf, lg_starts_with(line, "planned") ? "planned" : line);
+}
+
+static int view_journal(
+	const json_t *steps, const json_t *journal, struct lg_output *output, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf line = LG_BUF_INIT;
 	size_t i;
@@ -267,7 +297,7 @@ static int view_journal(const json_t *journal, struct lg_output *output, struct 
 	{
 		lg_buf_reset(&line);
 		if (json_is_string(item))
-			lg_buf_adds(&line, json_string_value(item));
+			add_journal_line(steps, json_string_value(item), &line);
 		else if (lg_json_canonical(item, &line, err) < 0)
 			return LG_EINTERNAL;
 		lg_output_line(output, LG_STYLE_DIM, "  %s", lg_buf_str(&line));
@@ -279,22 +309,25 @@ int lg_rollback_view_record(const json_t *record, struct lg_output *output, stru
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
 	const char *state = text_of(record, "state");
+	lg_cleanup(lg_buf_clear) struct lg_buf target = LG_BUF_INIT;
+	unsigned long long changes = number_of(record, "changes");
 	add_scope(record, &scope);
+	add_target(record, &target);
 	lg_output_line(output, state_style(state), "rollback %s: %s", text_of(record, "id"), state);
 	lg_output_line(output, LG_STYLE_PLAIN, "scope   %s", lg_buf_str(&scope));
-	lg_output_line(
-		output, LG_STYLE_PLAIN, "target  %s %s", text_of(record, "target"), text_of(record, "why"));
-	lg_output_line(output, LG_STYLE_PLAIN, "from    r%llu, %llu keys", number_of(record, "from"),
-		number_of(record, "changes"));
+	lg_output_line(output, LG_STYLE_PLAIN, "target  %s", lg_buf_str(&target));
+	lg_output_line(output, LG_STYLE_PLAIN, "from    r%llu, %llu %s", number_of(record, "from"), changes,
+		changes == 1 ? "key differs" : "keys differ");
 	lg_output_line(output, LG_STYLE_PLAIN, "plan    %s", text_of(record, "hash"));
 	lg_output_line(output, LG_STYLE_PLAIN, "actor   %s", text_of(record, "actor"));
 	lg_output_line(output, LG_STYLE_PLAIN, "reason  %s", text_of(record, "reason"));
 	lg_output_line(output, LG_STYLE_PLAIN, "journal");
-	int rc = view_journal(json_object_get(record, "journal"), output, err);
+	int rc =
+		view_journal(json_object_get(record, "steps"), json_object_get(record, "journal"), output, err);
 	if (rc == 0)
 		rc = lg_report_print(
 			json_object_get(json_object_get(record, "report"), "validation"), output, err);
-	if (rc == 0)
+	if (rc == 0 && strcmp(state, "undone") != 0)
 		lg_output_line(output, LG_STYLE_PLAIN, "'lastgood rollback undo %s' takes it back",
 			text_of(record, "id"));
 	return rc;

@@ -83,34 +83,49 @@ void lg_show_diff_clear(struct lg_show_diff *diff)
 	diff->list = NULL;
 }
 
-static void add_side(struct lg_show_diff *diff, const struct lg_entry *entry, enum lg_style style)
+/* What is a secret on one side was one on the other too, before it was declared. */
+static bool is_secret(const struct lg_entry *before, const struct lg_entry *after)
+{
+	return (before && lg_secret_is_sealed(before->value, before->value_len)) ||
+		(after && lg_secret_is_sealed(after->value, after->value_len));
+}
+
+static void add_side(struct lg_show_diff *diff, const struct lg_entry *entry, bool secret, enum lg_style style)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf buf = LG_BUF_INIT;
 	if (!entry) {
 		lg_table_add(&diff->rows, LG_STYLE_DIM, "(absent)");
 		return;
 	}
-	if (lg_show_value(entry->value, entry->value_len, &buf) < 0)
+	if ((secret ? lg_buf_adds(&buf, LG_SECRET_REDACTED)
+		    : lg_show_value(entry->value, entry->value_len, &buf)) < 0)
 		diff->failed = true;
 	lg_table_add(&diff->rows, style, lg_buf_str(&buf));
 }
 
 static void add_row(struct lg_show_diff *diff, const struct lg_entry *before, const struct lg_entry *after)
 {
+	bool secret = is_secret(before, after);
 	lg_table_add(&diff->rows, LG_STYLE_NAME, before ? before->key : after->key);
-	add_side(diff, before, LG_STYLE_BAD);
+	add_side(diff, before, secret, LG_STYLE_BAD);
 	lg_table_add(&diff->rows, LG_STYLE_DIM, "→");
-	add_side(diff, after, LG_STYLE_GOOD);
+	add_side(diff, after, secret, LG_STYLE_GOOD);
+}
+
+static json_t *side_json(const struct lg_entry *entry, bool secret)
+{
+	return secret ? json_string(LG_SECRET_REDACTED) : lg_show_value_json(entry->value, entry->value_len);
 }
 
 static void add_item(struct lg_show_diff *diff, const struct lg_entry *before, const struct lg_entry *after)
 {
 	json_t *item = json_object();
+	bool secret = is_secret(before, after);
 	int rc = json_object_set_new(item, "key", json_string(before ? before->key : after->key));
 	if (before)
-		rc |= json_object_set_new(item, "before", lg_show_value_json(before->value, before->value_len));
+		rc |= json_object_set_new(item, "before", side_json(before, secret));
 	if (after)
-		rc |= json_object_set_new(item, "after", lg_show_value_json(after->value, after->value_len));
+		rc |= json_object_set_new(item, "after", side_json(after, secret));
 	rc |= json_array_append_new(diff->list, item);
 	diff->failed |= rc != 0;
 }

@@ -7,8 +7,10 @@
 #include <sys/ioctl.h>
 
 #define GAP 2
-/* No column is cut below this, however narrow the terminal. */
-#define CELL_MIN 16
+/* Columns give way down to the first width, and only when that is not enough to the second. */
+static const size_t cell_min[] = { 16, 8 };
+/* A cell that goes on below itself gets at least this, if need be on lines of its own. */
+#define WRAP_MIN 24
 /* Off a terminal nothing is cut, but one long cell does not pad every other row beyond this. */
 #define PAD_MAX 60
 
@@ -74,23 +76,43 @@ void lg_table_addf(struct lg_table *table, enum lg_style style, const char *fmt,
 	lg_table_add(table, style, lg_buf_str(&buf));
 }
 
-/* Widths so that the table fits into the room: always the widest column gives way. */
-static void fit(size_t *widths, size_t columns, size_t room)
+void lg_table_keep_whole(struct lg_table *table, size_t column)
 {
-	size_t sum = 0;
-	for (size_t i = 0; i < columns; i++) {
-		widths[i] = widths[i] < room ? widths[i] : room;
-		sum += widths[i] + (i + 1 < columns ? GAP : 0);
+	table->whole |= 1u << column;
+}
+
+void lg_table_wrap(struct lg_table *table)
+{
+	if (table->count)
+		table->cells[table->count - 1].wraps = true;
+}
+
+static bool is_whole(const struct lg_table *table, size_t column)
+{
+	return (table->whole & 1u << column) != 0;
+}
+
+/* Widths so that the table fits into the room: always the widest column that may be cut gives way. */
+static void fit(const struct lg_table *table, size_t *widths, size_t room)
+{
+	size_t sum = GAP * (table->columns - 1), step = 0;
+	for (size_t i = 0; i < table->columns; i++) {
+		if (!is_whole(table, i) && widths[i] > room)
+			widths[i] = room;
+		sum += widths[i];
 	}
-	while (sum > room) {
-		size_t widest = 0;
-		for (size_t i = 1; i < columns; i++)
-			if (widths[i] > widths[widest])
-				widest = i;
-		if (widths[widest] <= CELL_MIN)
-			return;
-		widths[widest]--;
-		sum--;
+	while (sum > room && step < sizeof cell_min / sizeof *cell_min) {
+		size_t *widest = NULL;
+		for (size_t i = 0; i < table->columns; i++)
+			if (!is_whole(table, i) && widths[i] > cell_min[step] &&
+				(!widest || widths[i] > *widest))
+				widest = &widths[i];
+		if (widest) {
+			--*widest;
+			sum--;
+		} else {
+			step++;
+		}
 	}
 }
 
@@ -111,6 +133,40 @@ static size_t leading_bytes(const char *text, size_t count)
 			bytes++;
 		while (((unsigned char)text[bytes] & 0xc0) == 0x80);
 	return bytes;
+}
+
+/* Bytes of the first line that fits: up to a space, or in the middle of a word that is too long for any line. */
+static size_t line_bytes(const char *text, size_t width)
+{
+	size_t bytes = leading_bytes(text, width), end = bytes;
+	if (!text[bytes])
+		return bytes;
+	while (end > 0 && text[end] != ' ')
+		end--;
+	return end ? end : bytes;
+}
+
+/* On further lines from the column `indent` on. */
+static void put_wrapped_cell(const struct lg_cell *cell, size_t indent, size_t room, struct lg_output *output)
+{
+	bool styled = output->color && cell->style != LG_STYLE_PLAIN;
+	const char *text = cell->text;
+	bool below = room < indent + WRAP_MIN;
+	for (bool first = true; *text; first = false) {
+		if (first && below)
+			fputc('\n', output->out);
+		if (below)
+			indent = 4;
+		if (!first || below)
+			fprintf(output->out, "%*s", (int)indent, "");
+		size_t bytes = line_bytes(text, room > indent ? room - indent : 1);
+		fputs(styled ? lg_style_code(cell->style) : "", output->out);
+		fwrite(text, 1, bytes, output->out);
+		fputs(styled ? LG_STYLE_END : "", output->out);
+		fputc('\n', output->out);
+		text += bytes;
+		text += strspn(text, " ");
+	}
 }
 
 static void put_cell(const struct lg_cell *cell, size_t width, bool last, struct lg_output *output)
@@ -141,11 +197,19 @@ int lg_table_print(struct lg_table *table, struct lg_output *output, struct lg_e
 			output->terminal || table->cells[i].width < PAD_MAX ? table->cells[i].width : PAD_MAX;
 		widths[column] = width > widths[column] ? width : widths[column];
 	}
+	size_t room = terminal_width(output), indent = 0;
 	if (output->terminal)
-		fit(widths, table->columns, terminal_width(output));
+		fit(table, widths, room);
+	for (size_t i = 0; i + 1 < table->columns; i++)
+		indent += widths[i] + GAP;
 	for (size_t i = 0; i < table->count; i++) {
 		size_t column = i % table->columns;
-		put_cell(&table->cells[i], widths[column], column + 1 == table->columns, output);
+		bool last = column + 1 == table->columns;
+		const struct lg_cell *cell = &table->cells[i];
+		if (last && cell->wraps && output->terminal && cell->width > widths[column])
+			put_wrapped_cell(cell, indent, room, output);
+		else
+			put_cell(cell, widths[column], last, output);
 	}
 	lg_table_clear(table);
 	return 0;

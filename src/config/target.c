@@ -241,6 +241,13 @@ static int target_time(struct lg_config *config, const char *text, int64_t time_
 
 /* --- all of them ------------------------------------------------------------------------------------------------------ */
 
+static int note_seq(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	(void)err;
+	*(uint64_t *)arg = record->seq;
+	return 1;
+}
+
 static int target_revision(
 	struct lg_config *config, uint64_t revision, uint64_t *ret_revision, struct lg_error *err)
 {
@@ -258,8 +265,13 @@ static int target_revision(
 		return lg_fail(err, LG_ENOTFOUND, 0,
 			"r%" PRIu64 " was dropped by retention; the oldest one kept is r%" PRIu64, revision,
 			first);
+	/* a record that changed no state (a mark, a hold) stands for the revision that was in force */
+	const struct lg_log_query query = {
+		.to = revision, .kinds = LG_STATE_KINDS, .newest_first = true, .no_body = true
+	};
 	*ret_revision = revision;
-	return 0;
+	rc = lg_log_query(config->log, &query, note_seq, ret_revision, err);
+	return rc < 0 ? rc : 0;
 }
 
 static int resolve(struct lg_config *config, const char *target, const struct lg_scope *scope,

@@ -108,12 +108,24 @@ check("get --reveal shows it", store.run("get", "token", "--reveal").out == b"hu
 with open(os.path.join(store.dir, "log.db"), "rb") as log:
     check("nor does the log hold it", b"hunter2" not in log.read())
 
+store.set("late=opensesame")
+result = store.run("schema", "set", "late", '{"type":"secret"}', "--reason", "sealed from now on")
+check("what becomes a secret is shown as changed, and not shown", result.text.count("<secret>") == 2 and
+      b"opensesame" not in result.out + result.err, result)
+check("nor in the difference afterwards", b"opensesame" not in store.run("diff", "@-1", "-o", "json").out)
+
 # --- marks and holds
 check("mark good", store.run("mark", "good", "r3", "--prefix", "web/").status == 0)
 check("a mark is listed", store.run("mark", "-o", "json").json()["marks"][0]["revision"] == 3)
 check("good is a target", store.get("web/port", "--at", "good") == 8081)
 check("mark none takes it back", store.run("mark", "none", "r3", "--prefix", "web/").status == 0 and
       store.run("get", "web/port", "--at", "good").status == NOT_FOUND)
+seq = store.run("history", "--limit", "1", "-o", "json").json()["history"][0]["seq"]
+revision = store.state()[2]
+result = store.run("mark", "good", f"r{seq}", "-o", "json")
+check("the number of a mark stands for the revision that was in force", seq > revision and
+      result.json()["revision"] == revision, result)
+store.run("mark", "none", f"r{revision}")
 check("a mark has three words", store.run("mark", "fine", "r3").status == USAGE)
 hold = store.run("hold", "web/", "--reason", "audit", "-o", "json").json()["hold"]
 result = store.set("web/port=5")
@@ -177,6 +189,11 @@ full = subprocess.run([PROGRAM, "--state-dir", store.dir, "list"], stdout=open("
                       env=environment(), timeout=30)
 check("output that cannot be written is an error", full.returncode == 12 and b"standard output" in full.stderr, full)
 check("no colours in a pipe", b"\x1b" not in store.run("list").out + store.run("history").out)
+with open("/dev/full", "wb") as full:
+    result = subprocess.run([PROGRAM, "--state-dir", store.dir, "set", "full=1", "--reason", "x"], stdout=full,
+                            stderr=subprocess.PIPE, env=environment(), check=False)
+check("a change that could not be told says that it stands", result.returncode != 0 and b"history" in result.stderr and
+      store.get("full") == 1, result)
 check("validate", store.run("validate").status == 0 and store.run("validate", "-o", "json").json()["ok"] is True)
 doctor = store.run("doctor", "-o", "json")
 check("doctor finds nothing wrong", doctor.status == 0 and doctor.json()["ok"] is True, doctor)

@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 """Every command explains itself: usage, example, exit statuses; what is documented is what is understood."""
 
+import os
 import re
 import shlex
 import subprocess
 
 from support import PROGRAM, USAGE, check, done, environment
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def run(*words):
@@ -23,6 +26,10 @@ wanted = ["init", "set", "get", "unset", "list", "import", "export", "schema sho
           "schema import", "schema strict", "history", "show", "diff", "mark", "hold", "release", "rollback config",
           "rollback list", "rollback show", "rollback undo", "rollback resume", "validate", "monitor", "doctor"]
 check("every command is in the reference", sorted(commands) == sorted(wanted), commands)
+
+with open(os.path.join(REPO, "docs", "commands.md"), encoding="utf-8") as file:
+    check("docs/commands.md is what the program says: 'build/lastgood help --markdown >docs/commands.md' mends it",
+          file.read() == markdown)
 
 for command in commands:
     explained = run(*command.split(), "--help")
@@ -51,6 +58,13 @@ check("--help exit-codes says the same", run("--help", "exit-codes").stdout == s
 check("a group lists its commands", "rollback undo" in run("rollback", "--help").stdout)
 check("a group alone is a usage error", run("schema").returncode == USAGE)
 check("an unknown command", run("frobnicate").returncode == USAGE and "frobnicate" in run("frobnicate").stderr)
+for typed, meant in (("hist", "history"), ("rolback", "rollback"), ("rollback confg", "rollback config"), ("exprot", "export")):
+    result = run(*typed.split())
+    check(f"'{typed}' is a usage error that names '{meant}'",
+          result.returncode == USAGE and f"did you mean 'lastgood {meant}'?" in result.stderr, result)
+check("nothing is guessed from nothing", "did you mean" not in run("x").stderr + run("frobnicate").stderr)
+result = run("rollback", "--to", "@-1")
+check("a group without its command names them", result.returncode == USAGE and "config, list, show" in result.stderr, result)
 check("a missing argument of an option", run("set", "a=1", "--reason").returncode == USAGE)
 check("an argument that an option does not take", run("list", "--help=yes").returncode == USAGE)
 check("an option given twice", run("get", "a", "--at", "r1", "--at", "r2").returncode == USAGE)

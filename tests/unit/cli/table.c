@@ -105,6 +105,59 @@ static void test_cut_between_characters(void **state)
 	assert_int_equal(strlen(text), 79 * 2 + strlen("…") + 1);
 }
 
+/* What half of is of no use stays whole; the others give way below their usual least. */
+static void test_whole(void **state)
+{
+	(void)state;
+	char wide[301];
+	struct lg_table table;
+	fill(wide, 300, 'w');
+	lg_table_init(&table, 3, NULL);
+	lg_table_add(&table, LG_STYLE_PLAIN, "a-name-that-is-copied-into-the-next-command-it-goes-on");
+	lg_table_add(&table, LG_STYLE_PLAIN, wide);
+	lg_table_add(&table, LG_STYLE_PLAIN, wide);
+	lg_table_keep_whole(&table, 0);
+	const char *text = print(&table, true, false);
+	assert_non_null(strstr(text, "-it-goes-on  w"));
+	assert_int_equal(strlen(text), 80 + 2 * (strlen("…") - 1) + 1);
+}
+
+static void test_wrapped(void **state)
+{
+	(void)state;
+	static const char *const finding = "one two three four five six seven eight nine ten eleven twelve "
+					   "thirteen fourteen fifteen sixteen";
+	struct lg_table table;
+	lg_table_init(&table, 2, NULL);
+	lg_table_add(&table, LG_STYLE_PLAIN, "disk");
+	lg_table_add(&table, LG_STYLE_PLAIN, finding);
+	lg_table_wrap(&table);
+	assert_string_equal(print(&table, true, false),
+		"disk  one two three four five six seven eight nine ten eleven twelve thirteen\n"
+		"      fourteen fifteen sixteen\n");
+}
+
+/* A word longer than any line is broken, and with no room beside the others the text goes below them. */
+static void test_wrapped_without_room(void **state)
+{
+	(void)state;
+	char wide[101], name[71];
+	struct lg_table table;
+	fill(wide, 100, 'w');
+	fill(name, 70, 'n');
+	lg_table_init(&table, 2, NULL);
+	lg_table_add(&table, LG_STYLE_PLAIN, name);
+	lg_table_add(&table, LG_STYLE_PLAIN, wide);
+	lg_table_wrap(&table);
+	lg_table_keep_whole(&table, 0);
+	const char *text = print(&table, true, false);
+	const char *second = strchr(text, '\n') + 1;
+	assert_memory_equal(second, "    wwww", 8);
+	assert_int_equal(strchr(second, '\n') - second, 80);
+	assert_int_equal(strlen(strchr(second, '\n') + 1), 4 + 24 + 1);
+}
+
 LG_TEST_MAIN(cmocka_unit_test(test_aligned), cmocka_unit_test(test_printable), cmocka_unit_test(test_colored),
 	cmocka_unit_test(test_cut), cmocka_unit_test(test_not_cut),
-	cmocka_unit_test(test_cut_between_characters))
+	cmocka_unit_test(test_cut_between_characters), cmocka_unit_test(test_whole),
+	cmocka_unit_test(test_wrapped), cmocka_unit_test(test_wrapped_without_room))
