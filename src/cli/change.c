@@ -90,11 +90,14 @@ static int collect(const struct lg_changeset *set, const struct lg_tree *former,
 	struct lg_show_diff *diff)
 {
 	int rc = 0;
+	bool only_declarations = true;
+	for (size_t i = 0; i < set->count; i++)
+		only_declarations &= lg_starts_with(set->items[i].key, LG_SCHEMA_SPACE);
 	for (size_t i = 0; i < set->count && rc >= 0; i++) {
 		const char *key = set->items[i].key;
 		rc = collect_key(key, former, next, diff);
 		/* a declaration may have sealed its key's value */
-		if (rc >= 0 && lg_starts_with(key, LG_SCHEMA_SPACE))
+		if (rc >= 0 && only_declarations)
 			rc = collect_key(key + strlen(LG_SCHEMA_SPACE), former, next, diff);
 	}
 	return rc;

@@ -113,6 +113,7 @@ result = store.run("schema", "set", "late", '{"type":"secret"}', "--reason", "se
 check("what becomes a secret is shown as changed, and not shown", result.text.count("<secret>") == 2 and
       b"opensesame" not in result.out + result.err, result)
 check("nor in the difference afterwards", b"opensesame" not in store.run("diff", "@-1", "-o", "json").out)
+store.run("unset", "late", "--reason", "another store could not open it")
 
 # --- marks and holds
 check("mark good", store.run("mark", "good", "r3", "--prefix", "web/").status == 0)
