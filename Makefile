@@ -19,50 +19,53 @@ TESTS =
 BENCHES =
 FUZZ_SECONDS = 60
 
+# which make to run again once what is missing was installed by hand
+SETUP = MAKE_GOALS='$(MAKECMDGOALS)' scripts/setup
+
 all:
-	@scripts/setup build
+	@$(SETUP) build
 	@scripts/configure $(BUILD)
 	@ninja -C $(BUILD) lastgood
 
 demo:
-	@scripts/setup demo
+	@$(SETUP) demo
 	@scripts/configure $(BUILD)
 	@ninja -C $(BUILD) --quiet lastgood
 	@LASTGOOD=$(CURDIR)/$(BUILD)/lastgood scripts/demo
 
 test:
-	@scripts/setup test
+	@$(SETUP) test
 	@scripts/configure $(BUILD) tests=enabled
 	@ninja -C $(BUILD)
 	@scripts/test-runner --build $(BUILD) $(TESTS)
 
 check:
-	@scripts/setup check
+	@$(SETUP) check
 	@scripts/check
 
 bench:
-	@scripts/setup bench
+	@$(SETUP) bench
 	@scripts/configure $(BUILD)
 	@scripts/bench --build $(BUILD) $(BENCHES)
 
 soak:
-	@scripts/setup test
+	@$(SETUP) test
 	@scripts/configure $(BUILD) tests=enabled
 	@ninja -C $(BUILD)
 	@scripts/test-runner --build $(BUILD) --suite soak $(TESTS)
 
 fuzz:
-	@scripts/setup check
+	@$(SETUP) check
 	@scripts/fuzz $(FUZZ_SECONDS)
 
 install:
-	@scripts/setup build
+	@$(SETUP) build
 	@scripts/configure $(BUILD) prefix=$(PREFIX)
 	@ninja -C $(BUILD) lastgood
 	@DESTDIR=$(if $(DESTDIR),$(abspath $(DESTDIR))) meson install -C $(BUILD) --no-rebuild
 
 format:
-	@scripts/setup check
+	@$(SETUP) check
 	@scripts/format
 
 clean:
