@@ -69,6 +69,25 @@ static int open_events(struct event_state *state, struct lg_error *err)
 	return 0;
 }
 
+/* A monitor that watches nothing must not look like one that does. */
+static int check_topology(const struct lg_session *session, struct lg_error *err)
+{
+	const struct lg_topology *topology = session->topology;
+	if (!session->topology_path)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"there is nothing to watch: no 'lastgood.yaml' in '%s', no '" LG_DEFAULT_TOPOLOGY
+			"' for this store, and no --config FILE names one",
+			session->state_dir);
+	for (size_t i = 0; i < topology->service_count; i++)
+		if (topology->services[i].health.http_url)
+			return 0;
+	if (topology->trigger_count)
+		return 0;
+	return lg_fail(err, LG_ENOTFOUND, 0,
+		"there is nothing to watch: '%s' declares no trigger, and no service with a health",
+		session->topology_path);
+}
+
 static int watch(struct lg_cli *cli, int64_t run_ns, struct event_state *state, struct lg_error *err)
 {
 	struct lg_session *session = &cli->session;
@@ -80,11 +99,14 @@ static int watch(struct lg_cli *cli, int64_t run_ns, struct event_state *state, 
 		.once = lg_args_has(&cli->args, "once"),
 		.event = on_event,
 		.arg = state };
+	int rc = check_topology(session, err);
+	if (rc < 0)
+		return rc;
 	if (session->topology->trigger_count == 0)
-		lg_output_warn(&cli->output, "%s%s declares no trigger: nothing will be watched",
-			session->topology_path ? "" : "there is no topology; ",
-			session->topology_path ? session->topology_path
-					       : "--config FILE names one, and without it the default");
+		lg_output_warn(&cli->output,
+			"'%s' declares no trigger: what serves well is marked known good, and nothing goes back "
+			"by itself",
+			session->topology_path);
 	handle_signals();
 	return lg_monitor_run(&options, err);
 }

@@ -11,7 +11,7 @@ const struct lg_option lg_global_options[] = {
 		0, false },
 	{ "config", "FILE",
 		"the topology of this host; default $LASTGOOD_CONFIG, else DIR/lastgood.yaml, "
-		"else " LG_DEFAULT_TOPOLOGY,
+		"else " LG_DEFAULT_TOPOLOGY "; /dev/null: none",
 		0, false },
 	{ "output", "FORM", "table (for people), json or yaml", 'o', false },
 	{ "actor", "NAME", "who acts; default $LASTGOOD_ACTOR, else $SUDO_USER, else the user", 0, false },

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ACTOR_MAX 128
+#define ACTOR_MAX   128
+#define NO_TOPOLOGY "/dev/null" /* --config with this: no services, whatever the host has */
 
 void lg_session_clear(struct lg_session *session)
 {
@@ -95,8 +96,13 @@ static int load_topology(struct lg_cli *cli, struct lg_error *err)
 	struct lg_session *session = &cli->session;
 	bool host = false;
 	int rc = choose_topology(cli, &session->topology_path, &host, err);
+	if (rc == 0 && session->topology_path && strcmp(session->topology_path, NO_TOPOLOGY) == 0)
+		free(lg_steal_ptr(&session->topology_path));
 	if (rc == 0 && session->topology_path)
 		rc = lg_topology_load(session->topology_path, &session->topology, &cli->problems, err);
+	if (rc == LG_EINVALID) /* a way back must not depend on it */
+		cli->hint =
+			"nothing was changed; mend the file, or leave the services out with --config " NO_TOPOLOGY;
 	if (rc < 0)
 		return rc;
 	if (host && session->named) {

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import time
 
-from support import (FAILED, OK, PROGRAM, Store, check, done, environment, refused)
+from support import (FAILED, INVALID, NOT_FOUND, OK, PROGRAM, Store, check, done, environment, refused)
 
 REFUSED = 15
 
@@ -105,16 +105,29 @@ result = elsewhere.run("--config", os.path.join(store.dir, "lastgood.yaml"), "se
 check("--config names the topology", result.status == OK and "PORT=99" in content(store), result)
 other = Store()
 other.set("web/port=11")
+other.set("web/port=12")
+with open(os.path.join(other.dir, "lastgood.yaml"), "w", encoding="utf-8") as file:
+    file.write("services: [\n")
+back = ("rollback", "config", "--to", "r1", "--reason", "other: x", "--yes")
+result = other.run(*back)
+check("a broken topology is named, and the way around it", result.status == INVALID and "line 2" in result.message and
+      "--config /dev/null" in result.message and other.get("web/port") == 12, result)
+result = other.run(*back, "--config", "/dev/null")
+check("and the way back does not depend on it", result.status == OK and other.get("web/port") == 11, result)
+os.unlink(os.path.join(other.dir, "lastgood.yaml"))
 check("another state directory does not deliver to these services", "PORT=99" in content(store))
 
 # --- the monitor
 result = store.run("monitor", "--for", "0s")
 check("--for wants a time", result.status == 2, result)
 result = other.run("monitor", "--for", "100ms")
-check("a monitor that has nothing to watch says so", result.status == OK and "nothing will be watched" in result.message, result)
+check("a monitor that has nothing to watch ends, and says where it looked", result.status == NOT_FOUND and
+      "nothing to watch" in result.message and other.dir in result.message, result)
+watched = store.file("watched.yaml", json.dumps({"services": {"web": {
+    "driver": "command", "start": ["true"], "stop": ["true"], "health": {"http": "http://127.0.0.1:1/"}}}}))
 events = os.path.join(store.base, "events.jsonl")
-monitor = subprocess.Popen([PROGRAM, "--state-dir", store.dir, "monitor", "--events", events], stderr=subprocess.PIPE,
-                           stdout=subprocess.PIPE, env=environment())
+monitor = subprocess.Popen([PROGRAM, "--state-dir", store.dir, "--config", watched, "monitor", "--events", events],
+                           stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
 deadline = time.monotonic() + 20
 while not (os.path.exists(events) and os.path.getsize(events)) and time.monotonic() < deadline and monitor.poll() is None:
     time.sleep(0.02)
