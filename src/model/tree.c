@@ -159,7 +159,8 @@ __attribute__((constructor)) static void prepare_sodium(void)
 		abort();
 }
 
-/* Nodes are small, so what is hashed is laid out in a row first: one call of BLAKE2b instead of one for each field. */
+/* Nodes are small, so what is hashed is laid out in a row first: one call of BLAKE2b instead of one for each field.  Rows stay
+ * out of the frames of the recursion over the tree, which a key of 512 bytes makes 512 deep. */
 #define ROW_SIZE 1024
 
 static uint8_t *put_u32(uint8_t *to, uint32_t value)
@@ -175,7 +176,7 @@ static uint8_t *put_bytes(uint8_t *to, const void *data, size_t len)
 	return to + len;
 }
 
-static void hash_large_leaf(struct lg_leaf *leaf)
+static __attribute__((noinline)) void hash_large_leaf(struct lg_leaf *leaf)
 {
 	uint8_t number[4];
 	crypto_generichash_state state;
@@ -190,7 +191,7 @@ static void hash_large_leaf(struct lg_leaf *leaf)
 	crypto_generichash_final(&state, leaf->hash, LG_HASH_SIZE);
 }
 
-static void hash_leaf(struct lg_leaf *leaf)
+static __attribute__((noinline)) void hash_leaf(struct lg_leaf *leaf)
 {
 	uint8_t row[ROW_SIZE];
 	if ((size_t)leaf->key_len + leaf->value_len + 9 > sizeof row) {
@@ -205,7 +206,7 @@ static void hash_leaf(struct lg_leaf *leaf)
 	crypto_generichash(leaf->hash, LG_HASH_SIZE, row, (size_t)(end - row), NULL, 0);
 }
 
-static void hash_branch(struct lg_branch *branch)
+static __attribute__((noinline)) void hash_branch(struct lg_branch *branch)
 {
 	uint8_t row[1 + 4 + 1 + 257 * (1 + LG_HASH_SIZE)]; /* one kid a byte, and the end */
 	const uint8_t has_end = branch->node.has_end;

@@ -11,7 +11,7 @@ void store_init(void)
 	lg_clock_sim_init(&store_clock, 1750000000000000, 1000000000);
 }
 
-const char *store_new(void)
+static const char *make_directory(void)
 {
 	char name[32];
 	struct lg_error err = LG_ERROR_INIT;
@@ -21,24 +21,76 @@ const char *store_new(void)
 	return dir;
 }
 
-struct lg_config *store_open(const char *dir)
+/* One directory with a key serves all logs in memory; each lives as long as somebody has it open, so one does. */
+static const char *memory_dir;
+static char memory_url[32];
+static struct lg_log *keeper;
+
+static void drop_keeper(void)
 {
-	struct lg_error err = LG_ERROR_INIT;
-	struct lg_config *config = NULL;
-	const struct lg_config_options options = { .state_dir = dir, .clock = &store_clock.clock };
-	lg_assert_ok(lg_config_open(&options, &config, &err), &err);
-	return config;
+	lg_log_close(keeper);
+	keeper = NULL;
 }
 
-struct lg_log *store_open_log(const char *dir)
+void store_use_memory(void)
+{
+	memory_dir = make_directory();
+	atexit(drop_keeper);
+}
+
+static bool is_memory(const char *name)
+{
+	return strncmp(name, "memory:", 7) == 0;
+}
+
+static struct lg_log *open_log(const char *name, bool create)
 {
 	struct lg_error err = LG_ERROR_INIT;
 	struct lg_log *log = NULL;
 	char url[4096];
-	const struct lg_log_open options = { .clock = &store_clock.clock };
-	snprintf(url, sizeof url, "sqlite:%s/log.db", dir);
+	const struct lg_log_open options = { .create = create, .clock = &store_clock.clock };
+	if (is_memory(name))
+		snprintf(url, sizeof url, "%s", name);
+	else
+		snprintf(url, sizeof url, "sqlite:%s/log.db", name);
 	lg_assert_ok(lg_log_open(url, &options, &log, &err), &err);
 	return log;
+}
+
+const char *store_new(void)
+{
+	if (!memory_dir)
+		return make_directory();
+	drop_keeper();
+	snprintf(memory_url, sizeof memory_url, "memory:store%d", stores++);
+	keeper = open_log(memory_url, true);
+	return memory_url;
+}
+
+const char *store_state_dir(const char *name)
+{
+	return is_memory(name) ? memory_dir : name;
+}
+
+int store_try_open(const char *name, struct lg_config **ret_config, struct lg_error *err)
+{
+	const struct lg_config_options options = { .state_dir = store_state_dir(name),
+		.log = is_memory(name) ? open_log(name, false) : NULL,
+		.clock = &store_clock.clock };
+	return lg_config_open(&options, ret_config, err);
+}
+
+struct lg_config *store_open(const char *name)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_config *config = NULL;
+	lg_assert_ok(store_try_open(name, &config, &err), &err);
+	return config;
+}
+
+struct lg_log *store_open_log(const char *name)
+{
+	return open_log(name, false);
 }
 
 int store_put(struct lg_config *config, const char *const *pairs, struct lg_committed *ret_committed,

@@ -11,8 +11,11 @@ extern struct lg_clock_sim store_clock;
 extern const struct lg_author store_author;
 
 void store_init(void);       /* first of all */
-const char *store_new(void); /* a directory with an empty store */
+void store_use_memory(void); /* logs in memory from now on: where what a disk does is not the question */
+const char *store_new(void); /* the name of a new, empty store: a directory, or a log in memory */
 struct lg_config *store_open(const char *dir);
+int store_try_open(const char *dir, struct lg_config **ret_config, struct lg_error *err);
+const char *store_state_dir(const char *name);
 /* Opens the store's log itself. */
 struct lg_log *store_open_log(const char *dir);
 
