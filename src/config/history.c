@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,22 +215,20 @@ static int resolve_record(void *arg, const struct lg_record *record, struct lg_e
 	return covers ? FOUND : 0;
 }
 
-/* Each hop goes to an earlier revision, so it ends. */
-static int value_at(
-	struct lg_config *config, const char *key, uint64_t at, struct resolve *resolve, struct lg_error *err)
-{
-	while (at && !resolve->found) {
-		const struct lg_log_query query = {
-			.to = at, .kinds = LG_STATE_KINDS, .key = key, .newest_first = true
-		};
-		resolve->go_to = 0;
-		int rc = lg_log_query(config->log, &query, resolve_record, resolve, err);
-		if (rc < 0)
-			return rc;
-		at = rc == FOUND ? resolve->go_to : 0;
-	}
-	return lg_buf_check(&resolve->value, err);
-}
+/* What the key was, owned by the list of a history. */
+struct known_value {
+	struct known_value *next;
+	bool is_set;
+	struct lg_buf text;
+};
+
+/* What it was at a seq.  Restores that bring back what restores brought back make long ways of few steps each: every seq is
+ * resolved once. */
+struct known_past {
+	uint64_t at;
+	struct known_past *trail; /* the one before it on the way being gone */
+	const struct known_value *value;
+};
 
 struct key_history {
 	struct lg_config *config;
@@ -238,15 +237,132 @@ struct key_history {
 	bool limited;
 	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err);
 	void *arg;
+	struct known_value *values;
+	void *pasts; /* tsearch() tree of struct known_past */
 };
 
-static int key_event(struct key_history *history, const struct lg_record *record, struct resolve *resolve,
-	struct lg_error *err)
+static int compare_pasts(const void *a, const void *b)
+{
+	const struct known_past *x = a, *y = b;
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+static void clear_history(struct key_history *history)
+{
+	tdestroy(history->pasts, free);
+	while (history->values) {
+		struct known_value *next = history->values->next;
+		lg_buf_clear(&history->values->text);
+		free(history->values);
+		history->values = next;
+	}
+}
+
+/* NULL when memory is gone. */
+static struct known_past *find_past(struct key_history *history, uint64_t at)
+{
+	struct known_past *past = calloc(1, sizeof *past);
+	if (!past)
+		return NULL;
+	past->at = at;
+	void *slot = tsearch(past, &history->pasts, compare_pasts);
+	struct known_past *found = slot ? *(struct known_past **)slot : NULL;
+	if (found != past)
+		free(past);
+	return found;
+}
+
+static int keep_value(struct key_history *history, struct resolve *resolve,
+	const struct known_value **ret_value, struct lg_error *err)
+{
+	int rc = lg_buf_check(&resolve->value, err);
+	if (rc < 0)
+		return rc;
+	struct known_value *value = calloc(1, sizeof *value);
+	if (!value)
+		return lg_fail_nomem(err);
+	*value = (struct known_value){ history->values, resolve->is_set, resolve->value };
+	resolve->value = (struct lg_buf)LG_BUF_INIT;
+	history->values = value;
+	*ret_value = value;
+	return 0;
+}
+
+/* No record that is kept says it: it was never set, or that was before what retention kept, and a checkpoint knows. */
+static int value_before_all(
+	struct key_history *history, uint64_t at, struct resolve *resolve, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	struct lg_entry entry;
+	int rc = lg_state_tree_at(history->config, at, &tree, err);
+	if (rc < 0)
+		return rc;
+	resolve->found = true;
+	resolve->is_set = lg_tree_get(tree, resolve->key, strlen(resolve->key), &entry);
+	if (resolve->is_set)
+		lg_buf_add(&resolve->value, entry.value, entry.value_len);
+	return 0;
+}
+
+/* One step: the record that gave the key its value at `at` says the value, or an earlier seq to look at. */
+static int resolve_at(struct key_history *history, uint64_t at, struct resolve *resolve, struct lg_error *err)
+{
+	const struct lg_log_query query = {
+		.to = at, .kinds = LG_STATE_KINDS, .key = history->key, .newest_first = true
+	};
+	uint64_t first = 1;
+	resolve->go_to = 0;
+	int rc = at ? lg_log_query(history->config->log, &query, resolve_record, resolve, err) : 0;
+	if (rc < 0)
+		return rc;
+	if (rc == FOUND && (resolve->found || resolve->go_to))
+		return 0;
+	if (rc != FOUND && at)
+		rc = lg_log_first(history->config->log, &first, err);
+	if (rc >= 0 && first > 1)
+		return value_before_all(history, at, resolve, err);
+	resolve->found = true; /* the empty state */
+	return rc < 0 ? rc : 0;
+}
+
+/* Each step goes to an earlier revision, so it ends. */
+static int value_at(
+	struct key_history *history, uint64_t at, const struct known_value **ret_value, struct lg_error *err)
+{
+	struct known_past *trail = NULL;
+	const struct known_value *value = NULL;
+	int rc = 0;
+	while (rc == 0 && !value) {
+		struct known_past *past = find_past(history, at);
+		if (!past)
+			return lg_fail_nomem(err);
+		value = past->value;
+		if (value)
+			break;
+		past->trail = trail;
+		trail = past;
+		struct resolve resolve = { .key = history->key };
+		rc = resolve_at(history, at, &resolve, err);
+		if (rc == 0 && resolve.found)
+			rc = keep_value(history, &resolve, &value, err);
+		at = resolve.go_to;
+		lg_buf_clear(&resolve.value);
+	}
+	if (rc < 0)
+		return rc;
+	for (; trail; trail = trail->trail)
+		trail->value = value;
+	*ret_value = value;
+	return 0;
+}
+
+static int key_event(struct key_history *history, const struct lg_record *record, bool is_set,
+	const struct lg_buf *value, struct lg_error *err)
 {
 	const struct lg_key_event event = {
 		.record = record,
-		.value = resolve->is_set ? lg_buf_str(&resolve->value) : NULL,
-		.value_len = resolve->value.len,
+		.value = is_set ? lg_buf_str(value) : NULL,
+		.value_len = value->len,
 	};
 	int rc = history->visit(history->arg, &event, err);
 	if (rc == 0 && history->limited && --history->left == 0)
@@ -258,15 +374,17 @@ static int key_record(void *arg, const struct lg_record *record, struct lg_error
 {
 	struct key_history *history = arg;
 	struct resolve resolve = { .key = history->key };
+	const struct known_value *value = NULL;
 	int rc = resolve_record(&resolve, record, err);
 	if (rc == FOUND && !resolve.found) {
-		int value = value_at(history->config, history->key, resolve.go_to, &resolve, err);
-		rc = value < 0 ? value : FOUND;
+		rc = value_at(history, resolve.go_to, &value, err);
+		if (rc == 0)
+			rc = key_event(history, record, value->is_set, &value->text, err);
+	} else if (rc == FOUND) {
+		rc = lg_buf_check(&resolve.value, err);
+		if (rc == 0)
+			rc = key_event(history, record, resolve.is_set, &resolve.value, err);
 	}
-	if (rc == FOUND && lg_buf_check(&resolve.value, err) < 0)
-		rc = LG_ENOMEM;
-	if (rc == FOUND)
-		rc = key_event(history, record, &resolve, err);
 	lg_buf_clear(&resolve.value);
 	return rc;
 }
@@ -275,7 +393,8 @@ int lg_config_history_key(struct lg_config *config, const char *key, uint64_t li
 	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err), void *arg,
 	struct lg_error *err)
 {
-	struct key_history history = { config, key, limit, limit > 0, visit, arg };
+	lg_cleanup(clear_history) struct key_history history = { config, key, limit, limit > 0, visit, arg,
+		NULL, NULL };
 	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .key = key, .newest_first = true };
 	lg_config_lock(config);
 	int rc = lg_log_query(config->log, &query, key_record, &history, err);

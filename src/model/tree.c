@@ -321,19 +321,14 @@ int lg_tree_scope_hash(const struct lg_tree *tree, const struct lg_scope *scope,
 
 /* --- trees ------------------------------------------------------------------------------------------------------- */
 
-struct lg_tree *lg_tree_of(struct lg_node *root)
+struct lg_tree *lg_tree_empty(void)
 {
 	struct lg_tree *tree = malloc(sizeof *tree);
 	if (!tree)
 		return NULL;
 	atomic_init(&tree->refs, 1);
-	tree->root = root;
+	tree->root = NULL;
 	return tree;
-}
-
-struct lg_tree *lg_tree_empty(void)
-{
-	return lg_tree_of(NULL);
 }
 
 struct lg_tree *lg_tree_ref(struct lg_tree *tree)

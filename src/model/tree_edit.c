@@ -12,7 +12,7 @@ struct lg_tree_edit {
 struct lg_tree_edit *lg_tree_edit_begin(struct lg_tree *base)
 {
 	struct lg_tree_edit *edit = malloc(sizeof *edit);
-	struct lg_tree *result = lg_tree_of(NULL); /* made now, so that commit cannot fail */
+	struct lg_tree *result = lg_tree_empty(); /* made now, so that commit cannot fail */
 	if (!edit || !result) {
 		free(edit);
 		lg_tree_unref(result);
@@ -396,10 +396,11 @@ static int graft_selector(struct lg_tree_edit *edit, struct lg_node *from, const
 int lg_tree_edit_restore(struct lg_tree_edit *edit, struct lg_tree *from, const struct lg_scope *scope,
 	uint64_t change, struct lg_error *err)
 {
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *former =
-		lg_tree_of(edit->result->root ? lg_node_ref(edit->result->root) : NULL);
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *former = lg_tree_empty();
 	if (!former)
 		return lg_fail_nomem(err);
+	if (edit->result->root)
+		former->root = lg_node_ref(edit->result->root);
 	int rc = 0;
 	if (!scope || scope->include_count == 0)
 		rc = graft(edit, from->root, &(struct span){ .text = "", .is_prefix = true }, change, err);

@@ -125,8 +125,6 @@ void lg_slab_release(struct lg_slab *slab); /* NULL is fine */
 /* first, keys and hashed follow from the kids. */
 void lg_branch_refresh(struct lg_branch *branch);
 void lg_node_hash(struct lg_node *node);
-struct lg_tree *lg_tree_of(
-	struct lg_node *root); /* takes the reference; NULL when memory is gone (reference kept) */
 
 /* Subtree of the keys that begin with prefix, or NULL. ret_floor: the highest floor above it. */
 struct lg_node *lg_node_find_prefix(struct lg_node *node, const char *prefix, size_t len, uint64_t *ret_floor);

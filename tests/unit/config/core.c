@@ -255,6 +255,14 @@ static void root_of(const char *key, const char *value, uint8_t ret_root[LG_HASH
 	lg_tree_unref(empty);
 }
 
+static int count_event(void *arg, const struct lg_key_event *event, struct lg_error *err)
+{
+	(void)err;
+	assert_string_equal(event->value, "1");
+	++*(uint64_t *)arg;
+	return 0;
+}
+
 /* 60,000 times undo of the undo: the road is as long, the stack is not. */
 static void test_a_long_chain_of_restores(void **state)
 {
@@ -275,6 +283,11 @@ static void test_a_long_chain_of_restores(void **state)
 	assert_true(lg_tree_get(now.tree, "a", 1, &entry));
 	assert_int_equal(entry.change, LENGTH);
 	lg_snapshot_clear(&now);
+	/* and its history is no longer than it is: each event is a step, not the whole way again */
+	struct lg_error err = LG_ERROR_INIT;
+	uint64_t events = 0;
+	lg_assert_ok(lg_config_history_key(config, "a", 0, count_event, &events, &err), &err);
+	assert_int_equal(events, LENGTH);
 	lg_log_close(log);
 }
 
@@ -356,6 +369,33 @@ static void test_a_follower_that_retention_overtook(void **state)
 	lg_assert_ok(lg_config_tree_at(config, 0, &tree, &err), &err);
 	lg_tree_unref(tree);
 	lg_assert_code(lg_config_tree_at(config, 3, &tree, &err), LG_ENOTFOUND, &err);
+}
+
+static int note_values(void *arg, const struct lg_key_event *event, struct lg_error *err)
+{
+	(void)err;
+	return lg_buf_addf(arg, "%" PRIu64 "=%s ", event->record->seq, event->value ? event->value : "-");
+}
+
+/* The record that gave the key its value is gone, the checkpoint in its place is not. */
+static void test_history_reaches_into_the_checkpoint(void **state)
+{
+	(void)state;
+	const char *dir = store_new();
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(dir);
+	lg_cleanup(lg_buf_clear) struct lg_buf said = LG_BUF_INIT;
+	struct lg_error err = LG_ERROR_INIT;
+	store_set(config, "a", "1");
+	store_set(config, "a", "2");
+	lg_assert_ok(lg_config_checkpoint(config, &err), &err);
+	store_set(config, "b", "1");
+	store_set(config, "a", "3");
+	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(dir);
+	lg_assert_ok(lg_log_trim(log, 3, &err), &err);
+	assert_int_equal(store_go_back(config, 2, "a", NULL), 5);
+	assert_int_equal(store_go_back(config, 0, "a", NULL), 6);
+	lg_assert_ok(lg_config_history_key(config, "a", 0, note_values, &said, &err), &err);
+	assert_string_equal(lg_buf_str(&said), "6=- 5=2 4=3 ");
 }
 
 static void run_sql(const char *dir, const char *sql)
@@ -452,6 +492,7 @@ int main(void)
 	lg_test_add("a checkpoint follows a restore from before the last one",
 		test_a_checkpoint_follows_a_restore_from_before_the_last, NULL);
 	lg_test_add("a follower that retention overtook", test_a_follower_that_retention_overtook, NULL);
+	lg_test_add("history reaches into the checkpoint", test_history_reaches_into_the_checkpoint, NULL);
 	lg_test_add("an index that lies is noticed", test_an_index_that_lies_is_noticed, NULL);
 	lg_test_add("a hold whose body was altered is noticed", test_a_hold_whose_body_was_altered_is_noticed,
 		NULL);
