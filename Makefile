@@ -7,7 +7,7 @@
 #   make bench         the figures, each beside its peers
 #   make soak          the long fault-injection runs
 #   make fuzz          libFuzzer over everything that reads input (FUZZ_SECONDS= for each)
-#   make install       DESTDIR= PREFIX=/usr/local
+#   make install       the program and its manual pages; DESTDIR= PREFIX=/usr/local
 #   make format        clang-format over the sources
 #   make clean         removes all build directories
 #
@@ -61,7 +61,7 @@ fuzz:
 install:
 	@$(SETUP) build
 	@scripts/configure $(BUILD) prefix=$(PREFIX)
-	@ninja -C $(BUILD) lastgood
+	@ninja -C $(BUILD) lastgood man/lastgood.1
 	@DESTDIR=$(if $(DESTDIR),$(abspath $(DESTDIR))) meson install -C $(BUILD) --no-rebuild
 
 format:

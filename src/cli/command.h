@@ -81,5 +81,11 @@ extern const struct lg_command lg_commands_help[];
 void lg_help_command(struct lg_output *output, const struct lg_command *command);
 void lg_help_group(struct lg_output *output, const char *group);
 void lg_help_overview(struct lg_output *output);
+bool lg_help_may_end_with(const struct lg_command *command, int code);
+extern const char lg_help_purpose[];               /* what lastgood is, in a sentence */
+extern const struct lg_example lg_help_examples[]; /* of the whole program */
+
+/* man.c: lastgood(1) as roff */
+int lg_help_man(struct lg_output *output, struct lg_error *err);
 
 #endif

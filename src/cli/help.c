@@ -95,17 +95,18 @@ static void put_options(struct lg_output *output, const struct lg_option *option
 	}
 }
 
-static bool may_end_with(const struct lg_command *command, int code)
+bool lg_help_may_end_with(const struct lg_command *command, int code)
 {
 	const unsigned usual = LG_STATUS(LG_OK) | LG_STATUS(LG_EUSAGE);
-	return ((command->statuses | usual) & LG_STATUS(code)) != 0;
+	return code != LG_ECANCELLED /* which ends with 0, as "done" does */
+		&& ((command->statuses | usual) & LG_STATUS(code)) != 0;
 }
 
 static void put_statuses(struct lg_output *output, const struct lg_command *command)
 {
 	for (int code = 0; code > -LG_CODE_COUNT; code--) {
 		char number[8];
-		if (command && !may_end_with(command, code))
+		if (command && !lg_help_may_end_with(command, code))
 			continue;
 		if (code == LG_ECANCELLED)
 			continue; /* ends with 0, as "done" does */
@@ -162,25 +163,34 @@ void lg_help_group(struct lg_output *output, const char *group)
 	put(output, lg_buf_str(&buf));
 }
 
+const char lg_help_purpose[] =
+	"Configuration with a way back: every change is recorded, every revision can be proven, and going back is "
+	"one command, one small record, and a check that it really worked.";
+
+const struct lg_example lg_help_examples[] = {
+	{ "init", "a store" },
+	{ "set web/port=8080 --reason 'first value'", "a change" },
+	{ "history web/port", "what happened to a key" },
+	{ "rollback config --to @-1 --reason 'other: wrong port' --yes", "the way back" },
+	{ 0 },
+};
+
 void lg_help_overview(struct lg_output *output)
 {
 	put(output, "Usage: lastgood [--state-dir DIR] COMMAND …\n\n");
-	put_wrapped(output,
-		"Configuration with a way back: every change is recorded, every revision can be proven, and "
-		"going back is "
-		"one command, one small record, and a check that it really worked.",
-		0, 0);
+	put_wrapped(output, lg_help_purpose, 0, 0);
 	put_heading(output, "Commands");
 	put_commands(output, NULL);
 	put_heading(output, "Global options (before or after the command)");
 	put_options(output, lg_global_options);
 	put_heading(output, "Examples");
+	for (const struct lg_example *example = lg_help_examples; example->command; example++) {
+		put(output, "  lastgood ");
+		put(output, example->command);
+		put(output, "\n");
+	}
 	put(output,
-		"  lastgood init\n"
-		"  lastgood set web/port=8080 --reason 'first value'\n"
-		"  lastgood history web/port\n"
-		"  lastgood rollback config --to @-1 --reason 'other: wrong port' --yes\n\n"
-		"'lastgood COMMAND --help' explains one, 'lastgood help exit-codes' lists exit statuses.\n");
+		"\n'lastgood COMMAND --help' explains one, 'lastgood help exit-codes' lists exit statuses.\n");
 }
 
 /* --- lastgood help ----------------------------------------------------------------------------------------------------- */
@@ -206,7 +216,7 @@ static void markdown_statuses(struct lg_output *output, const struct lg_command 
 	put(output, "\n| status | name | meaning |\n| --- | --- | --- |\n");
 	for (int code = 0; code > -LG_CODE_COUNT; code--) {
 		lg_cleanup(lg_buf_clear) struct lg_buf buf = LG_BUF_INIT;
-		if ((command && !may_end_with(command, code)) || code == LG_ECANCELLED)
+		if ((command && !lg_help_may_end_with(command, code)) || code == LG_ECANCELLED)
 			continue;
 		lg_buf_addf(&buf, "| %d | `%s` | %s |\n", lg_code_exit(code), lg_code_name(code),
 			lg_code_help(code));
@@ -259,6 +269,8 @@ static int run_help(struct lg_cli *cli, struct lg_error *err)
 		markdown(output);
 		return 0;
 	}
+	if (lg_args_has(&cli->args, "man"))
+		return lg_help_man(output, err);
 	if (!first) {
 		lg_help_overview(output);
 		return 0;
@@ -283,6 +295,7 @@ static int run_help(struct lg_cli *cli, struct lg_error *err)
 
 static const struct lg_option help_options[] = {
 	{ "markdown", NULL, "the whole reference as Markdown", 0, false },
+	{ "man", NULL, "the whole reference as the manual page lastgood(1)", 0, false },
 	{ 0 },
 };
 static const struct lg_example help_examples[] = {
@@ -293,7 +306,7 @@ static const struct lg_example help_examples[] = {
 
 const struct lg_command lg_commands_help[] = {
 	{ .name = "help",
-		.usage = "[COMMAND | exit-codes] [--markdown]",
+		.usage = "[COMMAND | exit-codes] [--markdown | --man]",
 		.summary = "Explains a command",
 		.description = "Explains one command, lists all of them, or lists the exit statuses.",
 		.options = help_options,
