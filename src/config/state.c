@@ -233,7 +233,9 @@ static struct lg_tree *at_hand(
 	const struct stone *wanted = find_stone(road, stone->to);
 	if (wanted)
 		return wanted->tree;
-	bool is_base = stone->to >= base->revision && stone->to < road->stones[road->count - 1].record.seq;
+	/* road->at is where the last stretch came to, which need not be just before a stone: what a restore of everything
+	   passed over is no state of the base */
+	bool is_base = stone->to >= base->revision && stone->to <= road->at;
 	return is_base ? base->tree : NULL;
 }
 

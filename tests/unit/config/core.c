@@ -313,6 +313,83 @@ static void test_restores_that_branch(void **state)
 	lg_log_close(log);
 }
 
+/* --- short histories of everything ------------------------------------------------------------------------------------ */
+
+static uint64_t seed = 0x9e3779b97f4a7c15;
+
+static uint32_t draw(uint32_t below)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 16) % below;
+}
+
+static void random_step(struct lg_config *config, uint64_t head)
+{
+	static const char *const names[] = { "a/x", "a/y", "b/x", "c" };
+	static const char *const scopes[] = { "a/", "b/", "c", "a/x" };
+	struct lg_error err = LG_ERROR_INIT;
+	char text[16];
+	uint32_t kind = draw(10);
+	snprintf(text, sizeof text, "%u", draw(1000));
+	if (head < 2 || kind < 4)
+		store_set(config, names[draw(4)], text);
+	else if (kind < 6)
+		store_go_back(config, draw((uint32_t)head + 1), NULL, NULL);
+	else if (kind < 8)
+		store_go_back(config, draw((uint32_t)head + 1), scopes[draw(4)], NULL);
+	else if (kind == 8)
+		store_go_back(config, draw((uint32_t)head + 1), NULL, scopes[draw(4)]);
+	else
+		lg_assert_ok(lg_config_checkpoint(config, &err), &err);
+}
+
+/* Each state as it was when it was made, whatever road leads there from the checkpoints that there happen to be. */
+static void assert_roots(struct lg_config *config, const uint8_t (*roots)[LG_HASH_SIZE], uint64_t head)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	for (uint64_t seq = head + 1; seq-- > 0;) {
+		lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+		uint8_t root[LG_HASH_SIZE];
+		lg_assert_ok(lg_config_tree_at(config, seq, &tree, &err), &err);
+		lg_tree_hash(tree, root);
+		assert_memory_equal(root, roots[seq], LG_HASH_SIZE);
+	}
+}
+
+static void test_short_histories(void **state)
+{
+	(void)state;
+	enum { HISTORIES = 400, STEPS = 24 };
+	for (int i = 0; i < HISTORIES; i++) {
+		char name[32];
+		uint8_t roots[STEPS + 1][LG_HASH_SIZE];
+		snprintf(name, sizeof name, "memory:short%d", i);
+		struct lg_config *config = open_memory(name);
+		for (int step = 0; step <= STEPS; step++) {
+			lg_cleanup(lg_buf_clear) struct lg_buf before = LG_BUF_INIT;
+			lg_cleanup(lg_buf_clear) struct lg_buf after = LG_BUF_INIT;
+			struct lg_snapshot now;
+			lg_config_snapshot(config, &now);
+			lg_tree_hash(now.tree, roots[now.revision]);
+			const uint64_t head = now.revision;
+			lg_snapshot_clear(&now);
+			store_describe(config, &before);
+			struct lg_config *reopened = open_memory(name);
+			lg_config_close(config);
+			config = reopened;
+			store_describe(config, &after);
+			assert_string_equal(lg_buf_str(&before), lg_buf_str(&after));
+			if (step == STEPS)
+				assert_roots(config, (const uint8_t(*)[LG_HASH_SIZE])roots, head);
+			else
+				random_step(config, head);
+		}
+		lg_config_close(config);
+	}
+}
+
 static uint64_t newest_checkpoint(const char *dir)
 {
 	struct lg_error err = LG_ERROR_INIT;
@@ -489,6 +566,7 @@ int main(void)
 	lg_test_add("quarantine holds within a wider scope", test_quarantine_holds_within_a_wider_scope, NULL);
 	lg_test_add("a long chain of restores", test_a_long_chain_of_restores, NULL);
 	lg_test_add("restores that branch", test_restores_that_branch, NULL);
+	lg_test_add("short histories of everything", test_short_histories, NULL);
 	lg_test_add("a checkpoint follows a restore from before the last one",
 		test_a_checkpoint_follows_a_restore_from_before_the_last, NULL);
 	lg_test_add("a follower that retention overtook", test_a_follower_that_retention_overtook, NULL);
