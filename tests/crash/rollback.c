@@ -39,20 +39,6 @@ struct told {
 };
 static struct told *told;
 
-/* A killed process loses nothing that it has written: only a power cut does, and that is not played here.  So nothing has
- * to wait for the disk, neither our files nor the log's (libsqlite3 finds these two first). */
-int fsync(int fd)
-{
-	(void)fd;
-	return 0;
-}
-
-int fdatasync(int fd)
-{
-	(void)fd;
-	return 0;
-}
-
 /* What goes wrong: kill or errno at the nth point, or at that and all behind it. */
 struct fault {
 	size_t nth; /* 0: never */

@@ -7,6 +7,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A killed process loses nothing that it has written: only a power cut does, and that is not played here.  So nothing has
+ * to wait for the disk, neither our files nor the log's (libsqlite3 finds these two first). */
+int fsync(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
 static const char check_script[] = "#!/bin/sh\n"
 				   "# check.sh SERVICE FILE\n"
 				   "echo \"$2\" >> \"$1.checks\"\n"
