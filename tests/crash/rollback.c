@@ -4,6 +4,7 @@
  *	rollback                  a spread sample of the points
  *	rollback --all            all of them
  *	rollback --soak COUNT     COUNT random double kills; the seed is printed, --seed N repeats it
+ *	rollback --only PATTERN   of the tests, as in '*ENOSPC*'
  *
  * The parent never opens a store: every process that works on one is a child of its own, as after a real crash. */
 #include "support/world.h"
@@ -560,6 +561,8 @@ int main(int argc, char **argv)
 			soak_count = strtoul(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
 			random_state = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+			cmocka_set_test_filter(argv[++i]);
 		else
 			return 2;
 	}
