@@ -16,25 +16,27 @@
 #define LG_ROLLBACK_ID_SIZE 40 /* "20261122-140305-1a2b3c" */
 
 struct lg_rollback_request {
-	const char *target; /* as lg_config_target, or a backup file */
-	const struct lg_scope *scope;
-	struct lg_author author; /* reason 'CODE: text', checked */
-	bool exact;              /* backup file: keys of scope that the file lacks are removed */
-	bool skip_invalid;       /* backup file */
-	bool emergency;          /* from the monitor: stays when validation fails */
-	const char *undo_of;     /* set by lg_rollback_undo_plan */
+	const char *target;           /* as lg_config_target, or a backup file */
+	const struct lg_scope *scope; /* NULL: everything */
+	struct lg_author author;      /* reason 'CODE: text', checked */
+	bool exact; /* backup file: keys of scope that the file lacks are removed; declarations and flags only when the
+	               file has such */
+	bool skip_invalid;   /* backup file */
+	bool emergency;      /* from the monitor: stays when validation fails */
+	const char *undo_of; /* set by lg_rollback_undo_plan */
 };
 
 struct lg_rollback_plan;
 
-/* LG_EINVALID with problems; LG_ENOTFOUND for the target. A plan without differences has lg_rollback_plan_changes 0. */
+/* LG_EINVALID with problems (those of skipped entries, too); LG_ENOTFOUND for the target. A plan without differences has lg_rollback_plan_changes 0. */
 int lg_rollback_plan(struct lg_config *config, struct lg_delivery *delivery,
 	const struct lg_rollback_request *request, struct lg_rollback_plan **ret_plan,
 	struct lg_problems *problems, struct lg_error *err);
 void lg_rollback_plan_free(struct lg_rollback_plan *plan);
 void lg_rollback_plan_freep(struct lg_rollback_plan **plan);
 const char *lg_rollback_plan_id(const struct lg_rollback_plan *plan);
-const char *lg_rollback_plan_hash(const struct lg_rollback_plan *plan); /* hex, 64 characters */
+/* hex, 64 characters; of what it does: not of its id, nor of changes outside of its scope */
+const char *lg_rollback_plan_hash(const struct lg_rollback_plan *plan);
 size_t lg_rollback_plan_changes(const struct lg_rollback_plan *plan);
 json_t *lg_rollback_plan_json(
 	const struct lg_rollback_plan *plan); /* borrowed: id, kind, from, to, scope, steps, … */
@@ -62,19 +64,27 @@ struct lg_rollback_outcome {
 	int64_t delivered_ns;
 	int64_t validated_ns;
 };
-/* LG_EBUSY when another rollback runs, LG_ECONFLICT when the plan is stale, LG_EFAILED when it was undone or unproven. */
+/* LG_EBUSY when another rollback runs or an unfinished one covers some of its keys (an emergency does not wait for that
+ * one), LG_ECONFLICT when the plan is stale, LG_EHELD when it is automatic and its scope held, LG_EINVALID when nothing
+ * differs; any failure before the record is in the log is returned as it is, and nothing was touched.  LG_EFAILED when it
+ * was undone, is stuck or unproven.  ret_outcome (may be NULL) is filled in any case; outcome NULL: it was not begun.
+ * A failure with outcome "done": it is in force and only its journal could not be closed. */
 int lg_rollback_execute(struct lg_config *config, struct lg_delivery *delivery, struct lg_rollback_plan *plan,
 	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome,
 	struct lg_error *err);
 
 /* Unfinished rollbacks (id each); other commands warn with it. */
 int lg_rollback_unfinished(const char *state_dir, char ***ret_ids, size_t *ret_count, struct lg_error *err);
-/* id NULL: every unfinished one. undo: reverse instead of finishing. */
+/* id NULL: every unfinished one; one that cannot be helped does not keep the others, the first failure is returned, and
+ * the outcome is that of the last.  undo: reverse instead of finishing.  0 with outcome "done" or "undone"; LG_ECONFLICT
+ * when somebody else changed a file meanwhile, and it stays unfinished (outcome NULL); LG_EFAILED when it had to be undone,
+ * is stuck, or others have changed its scope since ("unproven"); LG_ECORRUPT when plan or journal are damaged.  One that
+ * has ended already: 0 and its outcome. */
 int lg_rollback_recover(struct lg_config *config, struct lg_delivery *delivery, const char *id, bool undo,
 	lg_rollback_progress *progress, void *arg, struct lg_rollback_outcome *ret_outcome,
 	struct lg_error *err);
-/* A plan back to what was in force before rollback `id`; it also releases that rollback's hold. LG_EBUSY when that is
- * unfinished, LG_EINVALID when nothing of it is in force. */
+/* A plan back to what was in force before rollback `id`; it also takes that rollback's hold and mark back (the undo of an
+ * undo sets its own again). LG_EBUSY when that is unfinished or stuck, LG_EINVALID when nothing of it is in force. */
 int lg_rollback_undo_plan(struct lg_config *config, struct lg_delivery *delivery, const char *id,
 	const struct lg_author *author, struct lg_rollback_plan **ret_plan, struct lg_problems *problems,
 	struct lg_error *err);
