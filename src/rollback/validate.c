@@ -164,8 +164,11 @@ static void check_services(struct validation *v)
 		if (rc < 0)
 			add_check(v, "service", spec->name, !wanted, "%s", why.message);
 		else
-			add_check(v, "service", spec->name, !wanted || state == LG_SERVICE_RUNNING, "%s",
-				lg_service_state_name(state));
+			add_check(v, "service", spec->name, !wanted || state == LG_SERVICE_RUNNING, "%s%s",
+				lg_service_state_name(state),
+				wanted && state == LG_SERVICE_STOPPED
+					? "; a delivery does not start what was stopped: start it, and try again"
+					: "");
 		if (spec->health.http_url)
 			check_health(v, spec);
 	}
