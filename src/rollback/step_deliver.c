@@ -63,6 +63,22 @@ static void newest(struct lg_run *run, struct lg_snapshot *ret_now)
 	lg_config_snapshot(run->config, ret_now);
 }
 
+/* A service that must run and is down may have died of the file that was just replaced.  Left down, it would fail the
+ * validation, and the rollback would put back what it died of.  Whether it runs now is for validation to say. */
+static void start_if_down(struct lg_run *run, const struct lg_step *step)
+{
+	struct lg_error why = LG_ERROR_INIT;
+	const struct lg_service_spec *spec =
+		lg_topology_service(lg_delivery_topology(run->delivery), step->adapter);
+	struct lg_service *service = lg_delivery_service(run->delivery, step->adapter);
+	enum lg_service_state state;
+	if (!spec || !service || !lg_service_must_run(spec))
+		return;
+	if (lg_service_state(service, &state, &why) == 0 && state == LG_SERVICE_STOPPED &&
+		lg_service_start(service, &why) < 0)
+		lg_run_warn(run, &why);
+}
+
 int lg_step_deliver_run(struct lg_run *run, const struct lg_step *step, struct lg_error *err)
 {
 	struct lg_adapter *adapter;
@@ -76,6 +92,8 @@ int lg_step_deliver_run(struct lg_run *run, const struct lg_step *step, struct l
 		lg_snapshot_clear(&now);
 		put_on_record(run, adapter, revision, &result, rc);
 		run->outcome.delivered_ns = result.notified ? result.notified_ns : result.installed_ns;
+		if (rc == 0 && !result.superseded)
+			start_if_down(run, step);
 		if (rc < 0 || !result.superseded)
 			return rc;
 	}

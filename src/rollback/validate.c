@@ -160,15 +160,12 @@ static void check_services(struct validation *v)
 		enum lg_service_state state = LG_SERVICE_UNKNOWN;
 		struct lg_error why = LG_ERROR_INIT;
 		int rc = lg_service_state(lg_delivery_service(v->delivery, spec->name), &state, &why);
-		bool wanted = spec->critical || spec->health.http_url;
+		bool wanted = lg_service_must_run(spec);
 		if (rc < 0)
 			add_check(v, "service", spec->name, !wanted, "%s", why.message);
 		else
-			add_check(v, "service", spec->name, !wanted || state == LG_SERVICE_RUNNING, "%s%s",
-				lg_service_state_name(state),
-				wanted && state == LG_SERVICE_STOPPED
-					? "; a delivery does not start what was stopped: start it, and try again"
-					: "");
+			add_check(v, "service", spec->name, !wanted || state == LG_SERVICE_RUNNING, "%s",
+				lg_service_state_name(state));
 		if (spec->health.http_url)
 			check_health(v, spec);
 	}

@@ -99,6 +99,25 @@ check("a rollback that cannot be delivered takes itself back", result.status != 
 check("one document all the same", isinstance(json.loads(result.out), dict), result)
 os.unlink(store.deaf)
 
+# --- a service that a change has killed
+fragile = Store()
+up, conf = os.path.join(fragile.base, "up"), os.path.join(fragile.base, "web.env")
+start = script(fragile, "start", f'grep -q broken "{conf}" && exit 1; touch "{up}"\n')
+reload = script(fragile, "reload", f'grep -q broken "{conf}" && rm "{up}"; true\n')
+with open(os.path.join(fragile.dir, "lastgood.yaml"), "w", encoding="utf-8") as file:
+    json.dump({"services": {"web": {
+        "driver": "command", "start": [start], "stop": ["rm", up], "status": ["test", "-e", up], "reload": [reload],
+        "critical": True, "timeout": "5s",
+        "adapter": {"prefix": "web/", "file": {"path": conf, "format": "env"}, "notify": "reload"}}}}, file)
+fragile.set("web/a=fine")
+check("a change does not start what was stopped", not os.path.exists(up))
+with open(up, "wb"):
+    pass
+fragile.set("web/a=broken")
+check("a change has killed the service", not os.path.exists(up))
+result = fragile.run("rollback", "config", "--to", "@-1", "--reason", "user-report: it is down", "--yes")
+check("the rollback starts it with the former file", result.status == OK and os.path.exists(up), result)
+
 # --- a topology elsewhere
 elsewhere = Store()
 result = elsewhere.run("--config", os.path.join(store.dir, "lastgood.yaml"), "set", "web/port=99", "--reason", "x")

@@ -140,6 +140,11 @@ bool lg_service_died(struct lg_service *service)
 	return service->ops->died && service->ops->died(service);
 }
 
+bool lg_service_must_run(const struct lg_service_spec *spec)
+{
+	return spec->critical || spec->health.http_url;
+}
+
 const char *lg_service_state_name(enum lg_service_state state)
 {
 	switch (state) {

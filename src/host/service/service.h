@@ -46,5 +46,7 @@ int lg_service_state(struct lg_service *service, enum lg_service_state *ret_stat
 /* Started by lastgood in this boot and gone without having been stopped. Only the process driver can tell. */
 bool lg_service_died(struct lg_service *service);
 const char *lg_service_state_name(enum lg_service_state state);
+/* Is it wrong when it is down?  Of a service that is critical or has a health. */
+bool lg_service_must_run(const struct lg_service_spec *spec);
 
 #endif
