@@ -92,8 +92,10 @@ static void check_key(struct doctor *doctor)
 		return;
 	if (stat(path, &st) != 0)
 		say(doctor, "secret key", WRONG,
-			"bring it back from a backup: without it no sealed value can be opened", "'%s': %s",
-			path, strerror(errno));
+			errno == EACCES
+				? "run lastgood as the owner of the state directory"
+				: "bring it back from a backup: without it no sealed value can be opened",
+			"'%s': %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size != LG_SECRET_KEY_SIZE)
 		say(doctor, "secret key", WRONG, "bring it back from a backup", "'%s' is not %d bytes long",
 			path, LG_SECRET_KEY_SIZE);
