@@ -40,6 +40,12 @@ static const char reload_script[] = "#!/bin/sh\n"
 				    "esac\n"
 				    "cp \"$1.json\" \"$1.loaded\"\n";
 
+static const char start_script[] = "#!/bin/sh\n"
+				   "# start.sh SERVICE\n"
+				   "echo start >> \"$1.starts\"\n"
+				   "test -e \"$1.start\" || exit 0\n"
+				   "cp \"$1.json\" \"$1.loaded\" && rm -f \"$1.stopped\"\n";
+
 static const char status_script[] = "#!/bin/sh\ntest ! -e \"$1.stopped\"\n";
 
 static void make_script(const struct world *world, const char *name, const char *text)
@@ -55,10 +61,11 @@ static void add_service(struct lg_buf *yaml, const char *name, bool critical)
 	lg_buf_addf(yaml,
 		"  %s:\n"
 		"    driver: command\n"
-		"    start: [/bin/true]\n"
+		"    start: [./start.sh, %s]\n"
 		"    stop: [/bin/true]\n"
 		"    status: [./status.sh, %s]\n"
 		"    reload: [./reload.sh, %s]\n"
+		"    timeout: 2s\n"
 		"    critical: %s\n"
 		"    adapter:\n"
 		"      prefix: %s/\n"
@@ -66,7 +73,7 @@ static void add_service(struct lg_buf *yaml, const char *name, bool critical)
 		"      check: [./check.sh, %s, \"{}\"]\n"
 		"      check_timeout: 2s\n"
 		"      notify: reload\n",
-		name, name, name, critical ? "true" : "false", name, name, name);
+		name, name, name, name, critical ? "true" : "false", name, name, name);
 }
 
 static void make_services(struct world *world)
@@ -75,6 +82,7 @@ static void make_services(struct world *world)
 	lg_cleanup(lg_buf_clear) struct lg_buf yaml = LG_BUF_INIT;
 	make_script(world, "check.sh", check_script);
 	make_script(world, "reload.sh", reload_script);
+	make_script(world, "start.sh", start_script);
 	make_script(world, "status.sh", status_script);
 	lg_buf_adds(&yaml, "services:\n");
 	add_service(&yaml, "web", true);

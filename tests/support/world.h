@@ -8,7 +8,8 @@
  *	S.reload  "fail": always status 1; "fail-once"; "fail-on TEXT": when the file holds TEXT.  A reload that succeeds copies
  *	          the file to S.loaded: what the service has read
  *	S.stopped there: its status is stopped
- * S.reloads and S.checks have a line per call.
+ *	S.start   there: starting it works, and it reads its file; else starting it changes nothing
+ * S.reloads, S.starts and S.checks have a line per call.
  */
 #ifndef LG_TESTS_WORLD_H
 #define LG_TESTS_WORLD_H

@@ -241,6 +241,23 @@ static void test_validation_fails(void **state)
 	world_close(&world);
 }
 
+/* What died of the file that is taken back is started with the former one; what nobody needs is left alone. */
+static void test_dead_service_is_started(void **state)
+{
+	(void)state;
+	new_world();
+	world_switch(&world, "web.stopped", "");
+	world_switch(&world, "web.start", "");
+	world_switch(&world, "api.stopped", "");
+	world_switch(&world, "api.start", "");
+	lg_assert_ok(roll_back(false), &err);
+	assert_string_equal(outcome.outcome, "done");
+	assert_file("web.loaded", WEB(1));
+	assert_int_equal(world_lines(&world, "web.starts"), 1);
+	assert_int_equal(world_lines(&world, "api.starts"), 0);
+	world_close(&world);
+}
+
 /* A service that is not critical may be down. */
 static void test_validation_of_what_matters(void **state)
 {
@@ -602,6 +619,7 @@ int main(void)
 	lg_test_add("undone though the service is deaf", test_undone_though_the_service_is_deaf, NULL);
 	lg_test_add("undone though the check refuses", test_undone_though_the_check_refuses, NULL);
 	lg_test_add("validation fails", test_validation_fails, NULL);
+	lg_test_add("dead service is started", test_dead_service_is_started, NULL);
 	lg_test_add("validation of what matters", test_validation_of_what_matters, NULL);
 	lg_test_add("emergency stays", test_emergency_stays, NULL);
 	lg_test_add("emergency serves the others", test_emergency_serves_the_others, NULL);
