@@ -2,6 +2,7 @@
  * system is wholly before or wholly after, whoever says so, and a further rollback works.
  *
  *	rollback                  a spread sample of the points
+ *	rollback --points N       a larger sample: N of each series
  *	rollback --all            all of them
  *	rollback --soak COUNT     COUNT random double kills; the seed is printed, --seed N repeats it
  *	rollback --only PATTERN   of the tests, as in '*ENOSPC*'
@@ -557,6 +558,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--all") == 0)
 			points_max = 0;
+		else if (strcmp(argv[i], "--points") == 0 && i + 1 < argc)
+			points_max = strtoul(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--soak") == 0 && i + 1 < argc)
 			soak_count = strtoul(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
