@@ -295,14 +295,14 @@ static void test_not_writable(void **state)
 	const char *path = make_store("protected", 3);
 	const char *dir = lg_test_path("protected");
 	char name[600];
-	assert_int_equal(chmod(dir, 0555), 0);
-	assert_int_equal(chmod(path, 0444), 0);
 	/* with what SQLite wants beside the database gone, as in a copy */
 	snprintf(name, sizeof name, "%s-wal", path);
 	move_into_database(path);
 	unlink(name);
 	snprintf(name, sizeof name, "%s-shm", path);
 	unlink(name);
+	assert_int_equal(chmod(path, 0444), 0);
+	assert_int_equal(chmod(dir, 0555), 0);
 	assert_int_equal(outcome_without_privileges(path, &plain), LG_EPERM);
 	assert_int_equal(outcome_without_privileges(path, &reading), LG_EREADONLY);
 	assert_int_equal(chmod(path, 0), 0);
