@@ -3,55 +3,9 @@
  * finds.  Under ASan nothing leaks.  The linker puts the functions here in front of the allocator (--wrap), so what fails
  * is lastgood's own; jansson's allocations go through ours (model/value.c). */
 #include "config/store.h"
+#include "support/allocation.h"
 
 #include <inttypes.h>
-
-static long until_failure = -1; /* allocations to let pass; negative: all */
-static bool fired;
-
-static bool fails(void)
-{
-	if (until_failure < 0 || until_failure-- > 0)
-		return false;
-	fired = true;
-	return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__real_reallocarray(void *memory, size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_reallocarray(void *memory, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return fails() ? NULL : __real_realloc(memory, size);
-}
-
-void *__wrap_reallocarray(void *memory, size_t count, size_t size)
-{
-	return fails() ? NULL : __real_reallocarray(memory, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return fails() ? NULL : __real_strdup(text);
-}
 
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
 

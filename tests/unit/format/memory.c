@@ -4,54 +4,8 @@
  * closing quote and then searches for it beyond the buffer's end. */
 #include "base/cleanup.h"
 #include "format/format.h"
+#include "support/allocation.h"
 #include "support/support.h"
-
-static long until_failure = -1; /* -1: never */
-static bool failed;
-
-static bool fails_now(void)
-{
-	if (until_failure < 0 || until_failure-- > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__real_reallocarray(void *memory, size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_reallocarray(void *memory, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(memory, size);
-}
-
-void *__wrap_reallocarray(void *memory, size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_reallocarray(memory, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return fails_now() ? NULL : __real_strdup(text);
-}
 
 static const char *const texts[] = {
 	[LG_FORMAT_JSON] = "{\"configurations\":{\"a\":{\"value\":1.5},\"b\":{\"value\":[1,{\"c\":\"x\"}]}},"
@@ -68,11 +22,11 @@ static void fail_each(int (*once)(void *arg, struct lg_error *err), void *arg)
 {
 	for (long n = 0; n < 10000; n++) {
 		struct lg_error err = LG_ERROR_INIT;
-		failed = false;
+		fired = false;
 		until_failure = n;
 		int rc = once(arg, &err);
 		until_failure = -1;
-		if (!failed) {
+		if (!fired) {
 			lg_assert_ok(rc, &err);
 			assert_true(n > 0);
 			return;
