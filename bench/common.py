@@ -23,6 +23,14 @@ def lastgood():
     return os.path.abspath(path)
 
 
+def worker(name):
+    """A program of bench/meson.build that a bench starts; it lies beside the program under test."""
+    path = os.path.join(os.path.dirname(lastgood()), "bench", "worker_" + name)
+    if not os.access(path, os.X_OK):
+        sys.exit(f"bench: '{path}' is not there; run: make bench")
+    return path
+
+
 def filesystem_of(path):
     found = subprocess.run(["stat", "-f", "-c", "%T", path], stdout=subprocess.PIPE, text=True, check=True)
     return found.stdout.strip()
