@@ -183,6 +183,24 @@ int lg_change_refuse(
 	return lg_problems_fail(&cli->problems, err, what);
 }
 
+int lg_change_preview(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err)
+{
+	lg_cleanup(lg_snapshot_clear) struct lg_snapshot former = { 0 };
+	lg_cleanup(lg_committed_clear) struct lg_committed committed = { 0 };
+	lg_cleanup(lg_show_diff_clear) struct lg_show_diff diff = { 0 };
+	struct lg_change_request trial = *request;
+	trial.dry_run = true;
+	lg_config_snapshot(cli->session.config, &former);
+	int rc = commit(cli, &trial, &committed, err);
+	if (rc < 0)
+		return rc;
+	lg_show_diff_init(&diff, &cli->output, 0);
+	if (collect(request->changes, former.tree, committed.tree, &diff) < 0)
+		return lg_fail_nomem(err);
+	rc = lg_show_diff_print(&diff, &cli->output, err);
+	return rc < 0 ? rc : committed.changed > 0;
+}
+
 int lg_change_run(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err)
 {
 	lg_cleanup(lg_snapshot_clear) struct lg_snapshot former = { 0 };

@@ -24,6 +24,10 @@ struct lg_change_request {
 /* cli->session is open for delivery. */
 int lg_change_run(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err);
 
+/* Checks the change and shows what it would do, before a question is asked.  1: something, 0: nothing differs, or why it is
+ * refused. */
+int lg_change_preview(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err);
+
 /* For a change some of whose words or entries could not be read (cli->problems): asks the store what it thinks of the
  * others, so that everything wrong is listed in one go, and fails. */
 int lg_change_refuse(

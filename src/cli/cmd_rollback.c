@@ -1,6 +1,7 @@
 /* rollback config list show undo resume */
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cli/confirm.h"
 #include "cli/report.h"
 #include "cli/rollback_view.h"
 #include "cli/show.h"
@@ -8,29 +9,9 @@
 #include "model/value.h"
 #include "rollback/rollback.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* --- asking ---------------------------------------------------------------------------------------------------------------------- */
-
-/* 1 go on, 0 a person said no. Anything but "yes" is no. */
-static int ask(struct lg_cli *cli, struct lg_error *err)
-{
-	char answer[16];
-	if (lg_args_has(&cli->args, "yes"))
-		return 1;
-	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-		return lg_fail(err, LG_EUSAGE, 0,
-			"there is no terminal to ask on: look with --dry-run, then repeat the command with "
-			"--yes");
-	fflush(cli->output.out);
-	fputs("Type yes to go on: ", cli->output.err);
-	fflush(cli->output.err);
-	if (!fgets(answer, sizeof answer, stdin))
-		answer[0] = '\0';
-	return strcmp(answer, "yes\n") == 0;
-}
 
 static int cancelled(struct lg_cli *cli, struct lg_error *err)
 {
@@ -114,7 +95,7 @@ static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, bool from
 		lg_output_note(&cli->output, "%zu %s; --dry-run shows them", changes,
 			changes == 1 ? "key changes"
 				     : "keys change"); /* who is asked must have seen something */
-	rc = ask(cli, err);
+	rc = lg_cli_confirm(cli, err);
 	if (rc <= 0)
 		return rc < 0 ? rc : cancelled(cli, err);
 	return execute(cli, plan, document, err);
@@ -198,7 +179,7 @@ static int run_undo(struct lg_cli *cli, struct lg_error *err)
 	if (rc < 0)
 		return rc;
 	if (unfinished) {
-		rc = ask(cli, err);
+		rc = lg_cli_confirm(cli, err);
 		return rc > 0 ? recover(cli, id, true, err) : rc < 0 ? rc : cancelled(cli, err);
 	}
 	author.actor = cli->session.actor;

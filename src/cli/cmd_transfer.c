@@ -1,6 +1,7 @@
 /* import export */
 #include "base/cleanup.h"
 #include "cli/change.h"
+#include "cli/export.h"
 #include "cli/read.h"
 #include "cli/show.h"
 #include "format/format.h"
@@ -101,8 +102,9 @@ static int export_one(void *arg, const struct lg_entry *entry)
 	return lg_items_add(&state->items, entry->key, entry->value, entry->value_len, NULL, 0, state->err);
 }
 
-static int export_text(struct lg_cli *cli, const struct lg_tree *tree, const struct lg_scope *scope,
-	uint64_t revision, struct lg_buf *buf, size_t *ret_count, struct lg_error *err)
+int lg_cli_export_text(struct lg_cli *cli, const char *path, const struct lg_tree *tree,
+	const struct lg_scope *scope, uint64_t revision, struct lg_buf *buf, size_t *ret_count,
+	struct lg_error *err)
 {
 	struct export_state state = { .scope = scope, .items = LG_ITEMS_INIT, .err = err };
 	char root[2 * LG_HASH_SIZE + 1];
@@ -111,7 +113,7 @@ static int export_text(struct lg_cli *cli, const struct lg_tree *tree, const str
 	lg_tree_hash(tree, hash);
 	lg_hex_encode(hash, LG_HASH_SIZE, root);
 	struct lg_format_meta meta = { .revision = revision, .root = root };
-	int rc = lg_cli_format(cli, lg_args_value(&cli->args, "file"), &format, err);
+	int rc = lg_cli_format(cli, path, &format, err);
 	if (rc == 0)
 		rc = lg_tree_walk(tree, "", 0, export_one, &state);
 	if (rc == 0)
@@ -124,18 +126,22 @@ static int export_text(struct lg_cli *cli, const struct lg_tree *tree, const str
 	return rc;
 }
 
+int lg_cli_export_file(const char *path, const struct lg_buf *text, struct lg_error *err)
+{
+	const struct lg_replace_options options = { .mode = 0600, .keep_meta = true };
+	return lg_file_replace(path, lg_buf_str(text), text->len, &options, err);
+}
+
 static int put_export(
 	struct lg_cli *cli, const struct lg_buf *text, uint64_t revision, size_t count, struct lg_error *err)
 {
 	const char *path = lg_args_value(&cli->args, "file");
-	/* sealed secrets and whatever else: as private as the store itself */
-	struct lg_replace_options options = { .mode = 0600, .keep_meta = true };
 	if (!path) {
 		lg_output_raw(&cli->output, text->data, text->len);
 		cli->output.emitted = true;
 		return 0;
 	}
-	int rc = lg_file_replace(path, lg_buf_str(text), text->len, &options, err);
+	int rc = lg_cli_export_file(path, text, err);
 	if (rc < 0)
 		return rc;
 	lg_output_line(&cli->output, LG_STYLE_PLAIN, "r%llu: %zu keys written to '%s'",
@@ -159,7 +165,8 @@ static int run_export(struct lg_cli *cli, struct lg_error *err)
 	if (rc == 0)
 		rc = lg_cli_state(cli, lg_args_value(&cli->args, "at"), &scope, &revision, &tree, err);
 	if (rc == 0)
-		rc = export_text(cli, tree, &scope, revision, &text, &count, err);
+		rc = lg_cli_export_text(
+			cli, lg_args_value(&cli->args, "file"), tree, &scope, revision, &text, &count, err);
 	return rc < 0 ? rc : put_export(cli, &text, revision, count, err);
 }
 

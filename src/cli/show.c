@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "model/key.h"
+#include "model/schema.h"
 #include "model/secret.h"
 #include "model/value.h"
 
@@ -25,6 +26,22 @@ json_t *lg_show_value_json(const char *value, size_t len)
 	if (lg_secret_is_sealed(value, len))
 		return json_string(LG_SECRET_REDACTED);
 	return lg_json_parse(value, len, SIZE_MAX, &json, NULL) < 0 ? NULL : json;
+}
+
+int lg_show_is_secret(const struct lg_tree *tree, const char *key)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf name = LG_BUF_INIT;
+	struct lg_schema *schema = NULL;
+	struct lg_entry entry;
+	lg_buf_addf(&name, LG_SCHEMA_SPACE "%s", key);
+	if (lg_buf_check(&name, NULL) < 0)
+		return LG_ENOMEM;
+	if (!lg_tree_get(tree, name.data, name.len, &entry))
+		return 0;
+	int rc = lg_schema_compile(key, entry.value, entry.value_len, &schema, NULL, NULL);
+	bool secret = rc == 0 && lg_schema_is_secret(schema);
+	lg_schema_free(schema);
+	return rc == LG_ENOMEM ? rc : secret;
 }
 
 json_t *lg_show_hash_json(const uint8_t hash[32])
@@ -56,6 +73,22 @@ json_t *lg_show_text_json(const char *text)
 	if (lg_utf8_valid_prefix(text, len) == len)
 		return json_stringn(text, len);
 	return lg_text_add_printable(&buf, text, len) < 0 ? NULL : json_string(lg_buf_str(&buf));
+}
+
+void lg_show_word(const char *word, struct lg_buf *buf)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-.,:@+=%";
+	if (*word && word[strspn(word, plain)] == '\0') {
+		lg_buf_adds(buf, word);
+		return;
+	}
+	lg_buf_addc(buf, '\'');
+	for (; *word; word++)
+		if (*word == '\'')
+			lg_buf_adds(buf, "'\\''");
+		else
+			lg_buf_addc(buf, *word);
+	lg_buf_addc(buf, '\'');
 }
 
 /* --- differences --------------------------------------------------------------------------------------------------------- */

@@ -14,11 +14,16 @@
 int lg_show_value(const char *value, size_t len, struct lg_buf *buf);
 /* The value as JSON; LG_SECRET_REDACTED for a sealed one; null for NULL. NULL when memory is gone. */
 json_t *lg_show_value_json(const char *value, size_t len);
+/* Is the key declared a secret in this state?  1, 0, or LG_ENOMEM. */
+int lg_show_is_secret(const struct lg_tree *tree, const char *key);
 json_t *lg_show_hash_json(const uint8_t hash[32]);
 json_t *lg_show_time_json(int64_t unix_us);
 const char *lg_show_time(int64_t unix_us, char buf[static LG_TIME_SIZE]); /* to the second */
 /* A text that may be no UTF-8, as a JSON string. */
 json_t *lg_show_text_json(const char *text);
+
+/* A word of a command that a person may copy: quoted for the shell where it must be. */
+void lg_show_word(const char *word, struct lg_buf *buf);
 
 /* Collects differences, for the table or for the document.
  *	lg_show_diff_init(&diff, output, limit); lg_tree_diff(…, lg_show_diff_visit, &diff); lg_show_diff_print(&diff, …)
