@@ -77,6 +77,9 @@ static int mark_revision(struct lg_cli *cli, const char *mark, const char *targe
 	uint8_t hash[LG_HASH_SIZE];
 	uint64_t revision = 0, seq = 0;
 	int rc = lg_cli_state(cli, target, scope, &revision, &tree, err);
+	if (rc == 0 && revision == 0)
+		rc = lg_fail(err, LG_EINVALID, 0,
+			"r0 is the empty state before the first revision; there is nothing in it to mark");
 	if (rc < 0)
 		return rc;
 	lg_tree_scope_hash(tree, scope, hash);

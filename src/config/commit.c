@@ -389,23 +389,40 @@ static int run_before(struct lg_config *config, uint64_t revision, struct lg_tre
 	return rc < 0 ? rc : 0;
 }
 
-/* State record first, the controls behind it, in one append; then everybody is told. */
+/* State record first (if the state changes at all: next), the controls behind it, in one append; then everybody is told. */
 static int append_state(struct lg_config *config, const struct lg_author *author, const struct lg_draft *state,
 	const struct lg_control *controls, size_t control_count, const uint8_t (*ids)[LG_ID_SIZE],
 	struct lg_tree *next, uint64_t *ret_revision, struct lg_error *err)
 {
-	lg_autofree struct lg_draft *drafts = calloc(1 + control_count, sizeof *drafts);
+	size_t first = state ? 1 : 0;
+	uint64_t seq = 0;
+	lg_autofree struct lg_draft *drafts = calloc(first + control_count, sizeof *drafts);
 	if (!drafts)
 		return lg_fail_nomem(err);
-	drafts[0] = *state;
+	if (state)
+		drafts[0] = *state;
 	for (size_t i = 0; i < control_count; i++)
-		drafts[1 + i] = (struct lg_draft){
+		drafts[first + i] = (struct lg_draft){
 			.kind = controls[i].kind, .body = controls[i].body, .body_len = controls[i].body_len
 		};
-	int rc = lg_append_drafts(config, author, drafts, 1 + control_count, ids, next, ret_revision, err);
-	if (rc == 0)
-		lg_append_checkpoint_if_due(config);
-	return rc;
+	int rc = lg_append_drafts(
+		config, author, drafts, first + control_count, ids && !state ? ids + 1 : ids, next, &seq, err);
+	if (rc < 0)
+		return rc;
+	if (state)
+		*ret_revision = seq;
+	lg_append_checkpoint_if_due(config);
+	return 0;
+}
+
+/* Nothing differs: what goes with the change is in force all the same. */
+static int append_controls(struct lg_config *config, const struct lg_author *author,
+	const struct lg_control *controls, size_t control_count, const uint8_t (*ids)[LG_ID_SIZE],
+	struct lg_error *err)
+{
+	if (control_count == 0)
+		return 0;
+	return append_state(config, author, NULL, controls, control_count, ids, NULL, NULL, err);
 }
 
 static int append_change(
@@ -490,6 +507,9 @@ static int attempt(struct lg_config *config, const struct lg_commit *commit, str
 			committed->revision = proposal.revision;
 		else if (rc == 0)
 			rc = append_change(&proposal, next, committed, err);
+	} else if (!commit->dry_run) {
+		rc = append_controls(
+			config, &commit->author, commit->controls, commit->control_count, commit->ids, err);
 	}
 	if (rc < 0)
 		return rc;
@@ -598,6 +618,9 @@ static int attempt_restore(struct lg_config *config, const struct lg_restore *re
 		else if (rc == 0)
 			rc = append_state(config, &restore->author, &draft, restore->controls,
 				restore->control_count, restore->ids, next, &committed->revision, err);
+	} else if (!restore->dry_run) {
+		rc = append_controls(
+			config, &restore->author, restore->controls, restore->control_count, restore->ids, err);
 	}
 	if (rc < 0)
 		return rc;

@@ -85,6 +85,15 @@ int lg_config_history_key(struct lg_config *config, const char *key, uint64_t li
 	int (*visit)(void *arg, const struct lg_key_event *event, struct lg_error *err), void *arg,
 	struct lg_error *err);
 
+/* Which record behind `revision` do the values at `at` of keys that it changed come from?  A restore is followed to what it brought back:
+ * one that left a value as it was, or brought the revision's own back, has not changed it. */
+struct lg_origin {
+	const char *key;
+	uint64_t seq; /* filled in; 0: none, what `revision` made of the key still stands */
+};
+int lg_config_origins(struct lg_config *config, uint64_t revision, uint64_t at, struct lg_origin *items,
+	size_t count, struct lg_error *err);
+
 /* Opens a sealed value, for --reveal and adapters. Plain values are copied as they are. */
 int lg_config_plain(
 	struct lg_config *config, const struct lg_entry *entry, struct lg_buf *ret_value, struct lg_error *err);
@@ -121,13 +130,13 @@ struct lg_commit {
 	const char *rollback; /* id, when a rollback writes explicit changes */
 	/* ids of the records, so that recovery can find them; NULL: random */
 	const uint8_t (*ids)[LG_ID_SIZE];
-	/* control records appended in the same append, behind the change; see lg_control */
+	/* control records appended in the same append, behind the change, or alone when nothing differs; see lg_control */
 	const struct lg_control *controls;
 	size_t control_count;
 };
 struct lg_committed {
 	uint64_t revision; /* the new revision; the former one when nothing differed */
-	size_t changed;    /* keys that really differ; 0: nothing was appended */
+	size_t changed;    /* keys that really differ; 0: no state record was appended */
 	size_t skipped;
 	struct lg_tree *
 		tree; /* the resulting state (also of a dry run): caller unrefs, or NULL to ignore via lg_committed_clear */
@@ -146,7 +155,9 @@ struct lg_control {
 	size_t body_len;
 };
 
-/* State is again that of `to` for `scope`, in one record (plus controls, same append).  Subscribers' `before` run. */
+/* State is again that of `to` for `scope`, in one record (plus controls, same append).  Subscribers' `before` run.  Where
+ * nothing differs there is no such record, and the controls are appended alone: what was asked for is in force, so the
+ * mark and the hold that go with it are too. */
 struct lg_restore {
 	uint64_t to;
 	const struct lg_scope *scope;
@@ -213,7 +224,7 @@ bool lg_config_is_quarantined(
 
 /* --- targets -------------------------------------------------------------------------------------------------------- */
 
-/* "r12", "12", "head", "@-1", "good", or a time (lg_time_parse).  A backup file is no revision: the caller tries
+/* "r12", "12", "r0" (the empty state before the first revision), "head", "@-1", "good", or a time (lg_time_parse).  A backup file is no revision: the caller tries
  * lg_target_is_file first.  ret_why (or NULL): a sentence for people: what was chosen and on what evidence.
  * LG_ENOTFOUND with the reason and what to do instead. */
 int lg_config_target(struct lg_config *config, const char *target, const struct lg_scope *scope,

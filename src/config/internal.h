@@ -8,6 +8,7 @@
  *	append.c      records into the log: sealing, conflict, unknown outcome
  *	control.c     marks and holds, folded from control records
  *	history.c     what touched a key or scope
+ *	since.c       the record that a value comes from, through restores
  *	target.c      "r12", "@-1", "good", times → a revision
  */
 #ifndef LG_CONFIG_INTERNAL_H

@@ -248,19 +248,21 @@ static int note_seq(void *arg, const struct lg_record *record, struct lg_error *
 	return 1;
 }
 
-static int target_revision(
-	struct lg_config *config, uint64_t revision, uint64_t *ret_revision, struct lg_error *err)
+static int target_revision(struct lg_config *config, uint64_t revision, uint64_t *ret_revision,
+	struct lg_buf *ret_why, struct lg_error *err)
 {
 	uint64_t first;
+	if (revision == 0) {
+		why(ret_why, "the empty state before the first revision");
+		*ret_revision = 0;
+		return 0;
+	}
 	int rc = lg_log_first(config->log, &first, err);
 	if (rc < 0)
 		return rc;
 	if (revision > config->head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0, "there is no r%" PRIu64 "; the newest record is r%" PRIu64,
 			revision, config->head.seq);
-	if (revision == 0)
-		return lg_fail(err, LG_ENOTFOUND, 0,
-			"there is no r0: the first revision is r1; look with: lastgood history");
 	if (revision < first)
 		return lg_fail(err, LG_ENOTFOUND, 0,
 			"r%" PRIu64 " was dropped by retention; the oldest one kept is r%" PRIu64, revision,
@@ -293,7 +295,7 @@ static int resolve(struct lg_config *config, const char *target, const struct lg
 	}
 	const char *digits = target[0] == 'r' ? target + 1 : target;
 	if (lg_int_parse(digits, 0, INT64_MAX, &number, &ignored) == 0)
-		return target_revision(config, (uint64_t)number, ret_revision, err);
+		return target_revision(config, (uint64_t)number, ret_revision, ret_why, err);
 	int64_t time_us;
 	if (lg_time_parse(target, &time_us, &ignored) == 0)
 		return target_time(config, target, time_us, ret_revision, ret_why, err);

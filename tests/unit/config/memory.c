@@ -70,6 +70,12 @@ static int do_target(struct lg_config *config, struct lg_error *err)
 	return rc < 0 ? rc : lg_config_target(config, "@-1", &all, &revision, NULL, err);
 }
 
+static int do_origins(struct lg_config *config, struct lg_error *err)
+{
+	struct lg_origin items[] = { { "a/n", 0 }, { "b/x", 0 } };
+	return lg_config_origins(config, 2, 5, items, 2, err);
+}
+
 struct row {
 	const char *name;
 	int (*work)(struct lg_config *config, struct lg_error *err);
@@ -87,6 +93,7 @@ static const struct row rows[] = {
 	{ "checkpoint", do_checkpoint, false },
 	{ "history", do_history, false },
 	{ "target", do_target, false },
+	{ "origins", do_origins, false },
 };
 
 static void fill(const char *dir)
