@@ -280,10 +280,12 @@ static int use_wal(const struct lg_sqlite *s, const struct lg_clock *clock, stru
 			rc = sqlite3_step(stmt);
 		if (rc == SQLITE_ROW) {
 			const char *mode = (const char *)sqlite3_column_text(stmt, 0);
-			if (mode && strcmp(mode, "wal") == 0)
+			if (!mode || strcmp(mode, "wal") != 0)
+				return lg_fail(err, LG_EUNSUPPORTED, 0,
+					"the log '%s' cannot use a write-ahead log there", s->path);
+			rc = sqlite3_step(stmt); /* only this one commits the switch */
+			if (rc == SQLITE_DONE)
 				return 0;
-			return lg_fail(err, LG_EUNSUPPORTED, 0,
-				"the log '%s' cannot use a write-ahead log there", s->path);
 		}
 		if ((rc & 0xff) != SQLITE_BUSY || --tries <= 0)
 			return lg_sqlite_fail(s, rc, "open the log", err);

@@ -1,0 +1,401 @@
+/* Every system call that writes is, in turn, the last one (SIGKILL in front of it), or fails, or writes half, while the store is
+ * changed.  Afterwards its state is exactly that before or after, the chain holds, and the next change works; what was said to
+ * have happened has happened, what was said to have failed has not.
+ *
+ *	syscalls                  some of the faults at a sample of the calls
+ *	syscalls --points N       N calls of each act
+ *	syscalls --all            every fault at every call */
+#include "support/syscalls.h"
+#include "config/store.h"
+
+#include "base/buf.h"
+#include "io/file.h"
+#include "io/process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static unsigned points = 3; /* of a series; 0: all */
+
+#define WAL_PAGES 1000 /* log/sqlite/internal.h */
+#define WAL_FRAME (4096 + 24)
+
+static const char *seed, *seed_full; /* directories with a store */
+static const char *live_dir;         /* a copy of one */
+
+/* Only in the child do syncs reach the one who counts them (support/syscalls.h); nowhere the disk, as no power fails here. */
+static bool syncs_count;
+
+int fsync(int fd)
+{
+	return syncs_count ? (int)syscall(SYS_fsync, fd) : 0;
+}
+
+int fdatasync(int fd)
+{
+	return syncs_count ? (int)syscall(SYS_fdatasync, fd) : 0;
+}
+
+/* --- what is done ------------------------------------------------------------------------------------------------------ */
+
+static int do_commit(struct lg_config *config, struct lg_error *err)
+{
+	return store_put(config, (const char *const[]){ "a/x", "7", NULL }, NULL, NULL, err);
+}
+
+#define LARGE 110
+
+/* Thousands of pages, which are moved from the -wal file into the database, and a checkpoint behind it. */
+static int do_large(struct lg_config *config, struct lg_error *err)
+{
+	static char values[LARGE][40000];
+	static char keys[LARGE][16];
+	const char *pairs[2 * LARGE + 1] = { NULL };
+	for (size_t i = 0; i < LARGE; i++) {
+		snprintf(keys[i], sizeof keys[i], "big/k%03zu", i);
+		memset(values[i], 'v', sizeof values[i] - 1);
+		values[i][0] = values[i][sizeof values[i] - 2] = '"';
+		pairs[2 * i] = keys[i];
+		pairs[2 * i + 1] = values[i];
+	}
+	return store_put(config, pairs, NULL, NULL, err);
+}
+
+static int do_restore(struct lg_config *config, struct lg_error *err)
+{
+	uint64_t revision;
+	return store_restore(config, 1, NULL, "b/", &revision, err);
+}
+
+/* Several records in one append. */
+static int do_batch(struct lg_config *config, struct lg_error *err)
+{
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
+	lg_cleanup(lg_buf_clear) struct lg_buf body = LG_BUF_INIT;
+	int rc = lg_scope_include(&scope, "c/", err);
+	if (rc == 0)
+		rc = lg_control_hold(&body, &scope, NULL, err);
+	if (rc < 0)
+		return rc;
+	const struct lg_control one = { LG_KIND_HOLD, body.data, body.len };
+	const struct lg_control controls[] = { one, one, one, one, one };
+	return lg_config_control(config, &store_author, controls, 5, NULL, err);
+}
+
+static int do_checkpoint(struct lg_config *config, struct lg_error *err)
+{
+	return lg_config_checkpoint(config, err);
+}
+
+/* It has no store to open. */
+static int do_init(struct lg_config *config, struct lg_error *err)
+{
+	(void)config;
+	return lg_config_init(live_dir, &store_clock.clock, err);
+}
+
+static const struct act {
+	const char *name;
+	int (*work)(struct lg_config *config, struct lg_error *err);
+	const char *const *seed; /* NULL: there is no store */
+	bool same_state;         /* nothing that can be read is another afterwards */
+	unsigned most;           /* runs of a series, also of all, for each takes long; 0: no limit */
+} acts[] = {
+	{ "commit", do_commit, &seed, false, 0 },
+	{ "commit that moves pages", do_commit, &seed_full, false, 0 },
+	{ "large commit", do_large, &seed, false, 40 },
+	{ "restore", do_restore, &seed, false, 0 },
+	{ "batch", do_batch, &seed, false, 0 },
+	{ "checkpoint", do_checkpoint, &seed, true, 0 },
+	{ "init", do_init, NULL, false, 0 },
+};
+#define ACTS (sizeof acts / sizeof *acts)
+
+/* --- stores ------------------------------------------------------------------------------------------------------------ */
+
+static void copy(const char *from, const char *to)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	const char *const argv[] = { "/bin/cp", "-a", from, to, NULL };
+	const struct lg_run_options options = { .argv = argv };
+	lg_assert_ok(lg_dir_remove(to, &err), &err);
+	if (from)
+		lg_assert_ok(lg_run_ok(&options, &err), &err);
+}
+
+static const char *make_seed(void)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	uint64_t held;
+	const char *dir = store_new();
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(dir);
+	store_set(config, "a/x", "1", "a/y", "1", "b/x", "1");
+	store_set(config, "a/x", "2", "a/y", "2");
+	lg_assert_ok(store_mark(config, "good", 2, NULL, &err), &err);
+	lg_assert_ok(lg_config_checkpoint(config, &err), &err);
+	store_set(config, "b/x", "2");
+	lg_assert_ok(store_hold(config, "e/", &held, &err), &err);
+	return dir;
+}
+
+/* The same, after which the next commit moves pages: its -wal file is as good as full. */
+static const char *make_full_seed(void)
+{
+	const char *dir = make_seed();
+	char wal[600], value[24];
+	struct stat st = { 0 };
+	snprintf(wal, sizeof wal, "%s/log.db-wal", dir);
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(dir);
+	for (int i = 0; st.st_size < (WAL_PAGES - 3) * WAL_FRAME; i++) {
+		snprintf(value, sizeof value, "%d", i);
+		store_set(config, "filler", value);
+		assert_int_equal(stat(wal, &st), 0);
+	}
+	return dir;
+}
+
+/* Everything that the store at live_dir answers with; the chain and the file itself are in order. */
+static char *read_store(void)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(live_dir);
+	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(live_dir);
+	store_describe(config, &text);
+	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
+	lg_assert_ok(lg_log_check(log, &err), &err);
+	char *copy = strdup(lg_buf_str(&text));
+	assert_non_null(copy);
+	return copy;
+}
+
+/* --- one run ----------------------------------------------------------------------------------------------------------- */
+
+/* What the child tells. */
+static struct told {
+	int rc;    /* of the act */
+	bool done; /* it returned */
+	char message[LG_ERROR_MESSAGE_SIZE];
+	char text[1 << 23]; /* what the handle believes, once refreshed */
+} * told;
+
+struct work {
+	const struct act *act;
+	bool closes; /* closing counts, too */
+};
+
+static void tell_state(struct lg_config *config)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	lg_assert_ok(lg_config_refresh(config, &err), &err);
+	store_describe(config, &text);
+	snprintf(told->text, sizeof told->text, "%s", lg_buf_str(&text));
+}
+
+static int in_child(void *arg, int link)
+{
+	const struct work *work = arg;
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_config *config = work->act->seed ? store_open(live_dir) : NULL;
+	syncs_count = true;
+	syscalls_arm(link);
+	told->rc = work->act->work(config, &err);
+	told->done = true;
+	if (work->closes) {
+		lg_config_close(config);
+		syscalls_disarm(link);
+		return 0;
+	}
+	syscalls_disarm(link);
+	syncs_count = false;
+	snprintf(told->message, sizeof told->message, "%s", told->rc < 0 ? err.message : "");
+	if (config)
+		tell_state(config);
+	lg_config_close(config);
+	return 0;
+}
+
+static void run(const struct act *act, const struct syscalls_fault *fault, struct syscalls_result *ret_result)
+{
+	struct work work = { act, fault->what == SYSCALLS_KILL };
+	copy(act->seed ? *act->seed : NULL, live_dir);
+	told->done = false;
+	told->message[0] = told->text[0] = '\0';
+	syscalls_run(fault, in_child, &work, ret_result);
+	if (ret_result->killed ? !WIFSIGNALED(ret_result->status) || WTERMSIG(ret_result->status) != SIGKILL
+			       : ret_result->status != 0)
+		fail_msg("at %s the child ended with %#x", ret_result->at, ret_result->status);
+}
+
+/* --- what must hold ---------------------------------------------------------------------------------------------------- */
+
+struct truth {
+	char *before, *after;
+};
+
+/* Making a store that was cut short is done again; what was made whole stays. */
+static void make_again(const struct syscalls_fault *fault, const struct syscalls_result *result)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	int rc = lg_config_init(live_dir, &store_clock.clock, &err);
+	if (rc < 0 && rc != LG_ECONFLICT)
+		fail_msg("call %u, %s: it cannot be made again: %s", fault->nth, result->at, err.message);
+	if (told->done && told->rc == 0 && rc != LG_ECONFLICT)
+		fail_msg("call %u, %s: it was said to be made", fault->nth, result->at);
+	told->done = false;
+}
+
+static void judge(
+	const struct truth *truth, const struct syscalls_fault *fault, const struct syscalls_result *result)
+{
+	if (!truth->before)
+		make_again(fault, result);
+	char *now = read_store();
+	bool before = truth->before && strcmp(now, truth->before) == 0, after = strcmp(now, truth->after) == 0;
+	bool unknown = told->done && told->rc == LG_EUNKNOWN;
+	if (!before && !after)
+		fail_msg("call %u, %s: neither before nor after:\n%.4000s", fault->nth, result->at, now);
+	if (told->done && told->rc == 0 && !after)
+		fail_msg("call %u, %s: it was said to be done:\n%.4000s", fault->nth, result->at, now);
+	if (told->done && told->rc < 0 && !unknown && !before)
+		fail_msg("call %u, %s: '%s', but it was done:\n%.4000s", fault->nth, result->at, told->message,
+			now);
+	if (told->done && told->rc < 0 && !told->message[0] && !result->killed)
+		fail_msg("call %u, %s: %s without a word", fault->nth, result->at, lg_code_name(told->rc));
+	/* what may have happened may show only to who opens the store anew (log/sqlite/keep.c, settling) */
+	if (told->text[0] && strcmp(told->text, now) != 0 &&
+		!(unknown && strcmp(told->text, truth->before) == 0))
+		fail_msg("call %u, %s: the handle believed\n%.4000s\nand there is\n%.4000s", fault->nth,
+			result->at, told->text, now);
+	/* a store that is being made is thrown away with the error; SQLite takes back what it began, and syncs that */
+	if (result->resyncs && (truth->before || told->rc == 0))
+		fail_msg("call %u, %s: synced again after a failed sync", fault->nth, result->at);
+	free(now);
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(live_dir);
+	store_set(config, "z", "1");
+	store_assert_as_reopened(config, live_dir);
+}
+
+/* --- the series -------------------------------------------------------------------------------------------------------- */
+
+static const struct kind {
+	const char *name;
+	enum syscalls_what what;
+	int errnum;
+	unsigned times;
+	unsigned ops;
+} kinds[] = {
+	{ "killed", SYSCALLS_KILL, 0, 1, SYSCALLS_ALL },
+	{ "EIO", SYSCALLS_FAIL, EIO, 1, SYSCALLS_ALL & ~SYSCALLS_LOCK },
+	{ "EIO from there on", SYSCALLS_FAIL, EIO, 1u << 30, SYSCALLS_ALL & ~SYSCALLS_LOCK },
+	{ "ENOSPC", SYSCALLS_FAIL, ENOSPC, 1,
+		SYSCALLS_WRITE | SYSCALLS_SIZE | SYSCALLS_CREATE | SYSCALLS_NAME },
+	{ "ENOSPC from there on", SYSCALLS_FAIL, ENOSPC, 1u << 30,
+		SYSCALLS_WRITE | SYSCALLS_SIZE | SYSCALLS_CREATE | SYSCALLS_NAME },
+	{ "EINTR", SYSCALLS_FAIL, EINTR, 1, SYSCALLS_WRITE | SYSCALLS_SYNC | SYSCALLS_SIZE | SYSCALLS_CREATE },
+	{ "EINTR ten times", SYSCALLS_FAIL, EINTR, 10, SYSCALLS_WRITE },
+	{ "half a write", SYSCALLS_SHORT, 0, 1, SYSCALLS_WRITE },
+	{ "half of each write", SYSCALLS_SHORT, 0, 1u << 30, SYSCALLS_WRITE },
+	{ "sync fails", SYSCALLS_FAIL, EIO, 1, SYSCALLS_SYNC },
+	{ "syncs fail from there on", SYSCALLS_FAIL, EIO, 1u << 30, SYSCALLS_SYNC },
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+struct series {
+	char name[64];
+	const struct act *act;
+	const struct kind *kind;
+};
+
+static unsigned measure(const struct series *series, struct truth *ret_truth)
+{
+	const struct kind *kind = series->kind;
+	struct syscalls_result result;
+	copy(series->act->seed ? *series->act->seed : NULL, live_dir);
+	ret_truth->before = series->act->seed ? read_store() : NULL;
+	run(series->act, &(struct syscalls_fault){ .ops = kind->ops, .what = kind->what }, &result);
+	if (told->rc < 0)
+		fail_msg("undisturbed: %s", told->message);
+	ret_truth->after = read_store();
+	if (ret_truth->before)
+		assert_int_equal(strcmp(ret_truth->before, ret_truth->after) == 0, series->act->same_state);
+	return result.count;
+}
+
+static void test_series(void **state)
+{
+	const struct series *series = *state;
+	const struct kind *kind = series->kind;
+	struct truth truth;
+	unsigned count = measure(series, &truth), runs = 0;
+	assert_true(count > 0);
+	unsigned wished =
+		points && (!series->act->most || points < series->act->most) ? points : series->act->most;
+	unsigned stride = wished && count > wished ? count / wished : 1;
+	bool fired = true;
+	/* the number of calls is not always the same: on until none is met */
+	for (unsigned nth = 1; fired; nth += stride) {
+		const struct syscalls_fault fault = { kind->ops, nth, kind->what, kind->errnum, kind->times };
+		struct syscalls_result result;
+		run(series->act, &fault, &result);
+		judge(&truth, &fault, &result);
+		fired = result.fired;
+		runs++;
+	}
+	printf("# %s: %u calls, %u runs\n", series->name, count, runs);
+	free(truth.before);
+	free(truth.after);
+}
+
+static void skip_all(void **state)
+{
+	(void)state;
+	skip();
+}
+
+static void parse(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--all") == 0)
+			points = 0;
+		else if (strcmp(argv[i], "--points") == 0 && i + 1 < argc)
+			points = (unsigned)strtoul(argv[++i], NULL, 10);
+		else
+			exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct series series[ACTS * KINDS];
+	parse(argc, argv);
+	store_init();
+	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (told == MAP_FAILED)
+		return 1;
+	if (!syscalls_work()) {
+		printf("# the kernel or a sandbox keeps system calls from being watched\n");
+		lg_test_add("system calls", skip_all, NULL);
+		return lg_test_run("crash_syscalls");
+	}
+	live_dir = lg_test_path("live");
+	seed = make_seed();
+	seed_full = make_full_seed();
+	for (size_t i = 0; i < ACTS * KINDS; i++) {
+		struct series *one = &series[i];
+		one->act = &acts[i / KINDS];
+		if (points && points < one->act->most && i % KINDS % 5) /* of what takes long, some */
+			continue;
+		one->kind = &kinds[i % KINDS];
+		snprintf(one->name, sizeof one->name, "%s: %s", one->act->name, one->kind->name);
+		lg_test_add(one->name, test_series, one);
+	}
+	return lg_test_run("crash_syscalls");
+}
