@@ -11,11 +11,10 @@
 /* A checkpoint is written when replaying the records behind the last one would cost an opener more than this, in bytes. */
 #define TAIL_COST_MAX ((size_t)1024 * 1024)
 
-static void fill(struct lg_config *config, const struct lg_author *author, const struct lg_draft *draft,
-	uint64_t seq, const uint8_t id[LG_ID_SIZE], struct lg_record *record)
+static void fill(const struct lg_config *config, const struct lg_author *author, const struct lg_draft *draft,
+	const uint8_t *id, struct lg_record *record)
 {
 	*record = (struct lg_record){
-		.seq = seq,
 		.time_us = config->clock->realtime_us(config->clock),
 		.kind = draft->kind,
 		.actor = author->actor ? author->actor : "",
@@ -34,97 +33,106 @@ static void fill(struct lg_config *config, const struct lg_author *author, const
 		lg_random_bytes(record->id, LG_ID_SIZE);
 }
 
-/* The append may or may not have happened: the log itself knows. */
-static int settle(struct lg_config *config, const struct lg_record *first, struct lg_error *err)
+static void fill_all(const struct lg_config *config, struct lg_request *request, const struct lg_author *author,
+	const struct lg_draft *state, const struct lg_control *controls, const uint8_t (*ids)[LG_ID_SIZE])
 {
-	uint64_t seq;
-	struct lg_error probe = LG_ERROR_INIT;
-	int found = lg_log_find_id(config->log, config->head.seq, first->id, &seq, &probe);
-	if (found == 1 && seq == first->seq)
-		return 0;
-	if (found == 0)
-		return lg_context(err, LG_EIO, "the change was not written");
-	return lg_context(
-		err, LG_EUNKNOWN, "whether the change was written is not known; run: lastgood history");
+	size_t states = state ? 1 : 0;
+	if (state)
+		fill(config, author, state, ids ? ids[0] : NULL, &request->records[0]);
+	for (size_t i = states; i < request->count; i++) {
+		const struct lg_control *control = &controls[i - states];
+		const struct lg_draft draft = {
+			.kind = control->kind, .body = control->body, .body_len = control->body_len
+		};
+		fill(config, author, &draft, ids ? ids[i] : NULL, &request->records[i]);
+	}
 }
 
-static void seal(struct lg_config *config, const struct lg_author *author, const struct lg_draft *drafts,
-	size_t count, const uint8_t (*ids)[LG_ID_SIZE], struct lg_record *records)
+static void chain(struct lg_request *request, const struct lg_log_head *head)
 {
-	const uint8_t *previous = config->head.hash;
-	for (size_t i = 0; i < count; i++) {
-		fill(config, author, &drafts[i], config->head.seq + 1 + i, ids ? ids[i] : NULL, &records[i]);
-		lg_record_seal(&records[i], previous);
-		previous = records[i].hash;
+	const uint8_t *previous = head->hash;
+	for (size_t i = 0; i < request->count; i++) {
+		struct lg_record *record = &request->records[i];
+		record->seq = head->seq + 1 + i;
+		lg_record_seal(record, previous);
+		previous = record->hash;
 	}
 }
 
 /* The controls as they will be.  A record that cannot be folded must not get into the log: nobody could open it again. */
-static int fold_ahead(struct lg_config *config, const struct lg_record *records, size_t count,
-	struct lg_controls *ret_controls, struct lg_error *err)
+static int fold_ahead(struct lg_request *request, const struct lg_controls *now, struct lg_error *err)
 {
+	bool folds = false;
+	for (size_t i = 0; !folds && i < request->count; i++)
+		folds = (1u << request->records[i].kind) & LG_CONTROL_KINDS;
+	if (!folds)
+		return 0;
 	lg_cleanup(lg_controls_clear) struct lg_controls controls = { 0 };
-	int rc = lg_controls_copy(&config->controls, &controls, err);
-	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = lg_controls_fold(&controls, &records[i], err);
+	int rc = lg_controls_copy(now, &controls, err);
+	for (size_t i = 0; rc == 0 && i < request->count; i++)
+		rc = lg_controls_fold(&controls, &request->records[i], err);
 	if (rc < 0)
 		return rc == LG_ECORRUPT ? lg_context(err, LG_EINVALID, "this cannot be recorded") : rc;
-	*ret_controls = controls;
+	request->controls = controls;
+	request->has_controls = true;
 	controls = (struct lg_controls){ 0 };
 	return 0;
 }
 
-static bool has_controls(const struct lg_record *records, size_t count)
+/* What a record is in the log beside its texts, about. */
+#define RECORD_BYTES 256
+
+static void move_tip(struct lg_tip *tip, struct lg_request *request)
 {
-	for (size_t i = 0; i < count; i++) {
-		if ((1u << records[i].kind) & LG_CONTROL_KINDS)
-			return true;
+	const struct lg_record *newest = &request->records[request->count - 1];
+	tip->head.seq = newest->seq;
+	memcpy(tip->head.hash, newest->hash, LG_HASH_SIZE);
+	if (request->next) {
+		lg_tree_unref(tip->tree);
+		tip->tree = lg_tree_ref(request->next);
+		tip->revision = request->records[0].seq;
 	}
-	return false;
+	if (request->has_controls)
+		tip->controls = &request->controls;
+	for (size_t i = 0; i < request->count; i++)
+		request->bytes += request->records[i].body_len + RECORD_BYTES;
 }
 
-static int append(struct lg_config *config, const struct lg_record *records, size_t count, struct lg_error *err)
+int lg_request_seal(struct lg_config *config, struct lg_request *request, const struct lg_author *author,
+	const struct lg_draft *state, const struct lg_control *controls, size_t control_count,
+	const uint8_t (*ids)[LG_ID_SIZE], struct lg_tree *next, struct lg_error *err)
 {
-	int rc = lg_log_append(config->log, records, count, &config->head, err);
-	if (rc == LG_EUNKNOWN)
-		rc = settle(config, &records[0], err);
-	if (rc < 0)
-		return rc;
-	config->head.seq += count;
-	memcpy(config->head.hash, records[count - 1].hash, LG_HASH_SIZE);
-	for (size_t i = 0; i < count; i++) {
-		if (lg_kind_is_state(records[i].kind))
-			lg_state_count_cost(config, &records[i]);
+	struct lg_tip *tip = &config->group.tip;
+	request->count = (state ? 1 : 0) + control_count;
+	request->records =
+		request->count == 1 ? &request->one : calloc(request->count, sizeof *request->records);
+	request->room = lg_published_new(NULL);
+	int rc = request->records && request->room ? 0 : lg_fail_nomem(err);
+	if (rc == 0) {
+		fill_all(config, request, author, state, controls, ids);
+		chain(request, &tip->head);
+		rc = fold_ahead(request, tip->controls, err);
 	}
+	if (rc < 0) {
+		lg_request_unseal(request);
+		return rc;
+	}
+	request->next = next;
+	move_tip(tip, request);
 	return 0;
 }
 
-int lg_append_drafts(struct lg_config *config, const struct lg_author *author, const struct lg_draft *drafts,
-	size_t count, const uint8_t (*ids)[LG_ID_SIZE], struct lg_tree *next, uint64_t *ret_first,
-	struct lg_error *err)
+void lg_request_unseal(struct lg_request *request)
 {
-	lg_cleanup(lg_published_freep) struct lg_published *room = lg_published_new(err);
-	lg_cleanup(lg_controls_clear) struct lg_controls controls = { 0 };
-	lg_autofree struct lg_record *records = calloc(count, sizeof *records);
-	if (!room || !records)
-		return lg_fail_nomem(err);
-	seal(config, author, drafts, count, ids, records);
-	bool folds = has_controls(records, count);
-	int rc = folds ? fold_ahead(config, records, count, &controls, err) : 0;
-	if (rc == 0)
-		rc = append(config, records, count, err);
-	if (rc < 0)
-		return rc;
-	if (folds) {
-		struct lg_controls former = config->controls;
-		config->controls = controls;
-		controls = former; /* cleared on return */
-	}
-	const struct lg_published *now = config->published;
-	lg_config_publish(config, lg_steal_ptr(&room), next ? records[0].seq : now->revision, config->head.seq,
-		next ? next : now->tree);
-	*ret_first = records[0].seq;
-	return 0;
+	if (request->records != &request->one)
+		free(request->records);
+	request->records = NULL;
+	request->count = request->bytes = 0;
+	request->next = NULL;
+	lg_controls_clear(&request->controls);
+	request->has_controls = false;
+	lg_published_free(request->room);
+	request->room = NULL;
 }
 
 static int check_text(const char *what, const char *text, struct lg_error *err)
@@ -180,11 +188,4 @@ void lg_append_checkpoint_if_due(struct lg_config *config)
 	struct lg_error ignored = LG_ERROR_INIT;
 	int rc = is_due(config) ? lg_config_checkpoint(config, &ignored) : 0;
 	(void)rc;
-}
-
-bool lg_append_head_moved(struct lg_config *config)
-{
-	struct lg_log_head head;
-	struct lg_error ignored = LG_ERROR_INIT;
-	return lg_log_head(config->log, &head, &ignored) == 0 && head.seq != config->head.seq;
 }

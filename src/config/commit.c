@@ -1,7 +1,8 @@
 /* propose → validate → append → publish → notify.
  *
- * A draft change is validated on the newest state; if somebody else appends before it, the log says so (LG_ECONFLICT) and
- * the whole validation is done again on the newer state.  Nothing is touched before the append has succeeded. */
+ * A draft change is validated on the tip, the newest state that anybody of this process has prepared; if what that stands on
+ * does not come to be, or somebody else appends before it, the whole validation is done again (group.c).  Nothing is touched
+ * before the append has succeeded. */
 #include "config/internal.h"
 
 #include "base/cleanup.h"
@@ -12,8 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ATTEMPTS_MAX 1000
 
 void lg_committed_clear(struct lg_committed *committed)
 {
@@ -230,7 +229,7 @@ static int check_hold(const struct proposal *proposal, const char *key, struct l
 {
 	if (proposal->commit->ignore_holds)
 		return 0;
-	const struct lg_hold *hold = lg_controls_held(&proposal->config->controls, key, strlen(key));
+	const struct lg_hold *hold = lg_controls_held(proposal->config->group.tip.controls, key, strlen(key));
 	if (!hold)
 		return 0;
 	lg_cleanup(lg_buf_clear) struct lg_buf scope = LG_BUF_INIT;
@@ -389,82 +388,75 @@ static int run_before(struct lg_config *config, uint64_t revision, struct lg_tre
 	return rc < 0 ? rc : 0;
 }
 
-/* State record first (if the state changes at all: next), the controls behind it, in one append; then everybody is told. */
-static int append_state(struct lg_config *config, const struct lg_author *author, const struct lg_draft *state,
-	const struct lg_control *controls, size_t control_count, const uint8_t (*ids)[LG_ID_SIZE],
-	struct lg_tree *next, uint64_t *ret_revision, struct lg_error *err)
-{
-	size_t first = state ? 1 : 0;
-	uint64_t seq = 0;
-	lg_autofree struct lg_draft *drafts = calloc(first + control_count, sizeof *drafts);
-	if (!drafts)
-		return lg_fail_nomem(err);
-	if (state)
-		drafts[0] = *state;
-	for (size_t i = 0; i < control_count; i++)
-		drafts[first + i] = (struct lg_draft){
-			.kind = controls[i].kind, .body = controls[i].body, .body_len = controls[i].body_len
-		};
-	int rc = lg_append_drafts(
-		config, author, drafts, first + control_count, ids && !state ? ids + 1 : ids, next, &seq, err);
-	if (rc < 0)
-		return rc;
-	if (state)
-		*ret_revision = seq;
-	lg_append_checkpoint_if_due(config);
-	return 0;
-}
-
 /* Nothing differs: what goes with the change is in force all the same. */
-static int append_controls(struct lg_config *config, const struct lg_author *author,
-	const struct lg_control *controls, size_t control_count, const uint8_t (*ids)[LG_ID_SIZE],
-	struct lg_error *err)
+static int seal_controls(struct lg_config *config, struct lg_request *request, const struct lg_author *author,
+	const struct lg_control *controls, size_t count, const uint8_t (*ids)[LG_ID_SIZE], struct lg_error *err)
 {
-	if (control_count == 0)
+	if (count == 0)
 		return 0;
-	return append_state(config, author, NULL, controls, control_count, ids, NULL, NULL, err);
+	return lg_request_seal(config, request, author, NULL, controls, count, ids ? ids + 1 : NULL, NULL, err);
 }
 
-static int append_change(
-	struct proposal *proposal, struct lg_tree *next, struct lg_committed *committed, struct lg_error *err)
+/* A change as a request of the group. */
+struct change_request {
+	struct lg_request request; /* first */
+	const struct lg_commit *commit;
+	struct lg_problems *problems;
+	struct lg_committed committed;
+	/* what its record points to */
+	struct lg_changeset applied;
+	const char **keys;
+	struct lg_buf body;
+};
+
+static void forget_change(struct lg_request *request)
 {
-	const struct lg_commit *commit = proposal->commit;
-	const struct lg_changeset *applied = &proposal->applied;
-	lg_autofree const char **keys = calloc(applied->count, sizeof(char *));
-	if (!keys)
+	struct change_request *change = (struct change_request *)request;
+	lg_committed_clear(&change->committed);
+	lg_changeset_clear(&change->applied);
+	free(change->keys);
+	change->keys = NULL;
+	lg_buf_clear(&change->body);
+}
+
+static int seal_change(struct lg_config *config, struct change_request *change, struct lg_error *err)
+{
+	const struct lg_commit *commit = change->commit;
+	const struct lg_changeset *applied = &change->applied;
+	change->keys = calloc(applied->count, sizeof(char *));
+	if (!change->keys)
 		return lg_fail_nomem(err);
 	for (size_t i = 0; i < applied->count; i++)
-		keys[i] = applied->items[i].key;
-	lg_cleanup(lg_buf_clear) struct lg_buf body = LG_BUF_INIT;
-	add_provenance(&body, &commit->author, commit->rollback);
-	lg_changeset_add_body(applied, &body);
-	lg_buf_addc(&body, '}');
-	int rc = lg_buf_check(&body, err);
+		change->keys[i] = applied->items[i].key;
+	add_provenance(&change->body, &commit->author, commit->rollback);
+	lg_changeset_add_body(applied, &change->body);
+	lg_buf_addc(&change->body, '}');
+	int rc = lg_buf_check(&change->body, err);
 	if (rc < 0)
 		return rc;
 	const struct lg_draft draft = {
 		.kind = LG_KIND_CHANGE,
-		.body = body.data,
-		.body_len = body.len,
-		.root = committed->root,
-		.keys = keys,
+		.body = change->body.data,
+		.body_len = change->body.len,
+		.root = change->committed.root,
+		.keys = change->keys,
 		.key_count = applied->count,
 	};
-	return append_state(proposal->config, &commit->author, &draft, commit->controls, commit->control_count,
-		commit->ids, next, &committed->revision, err);
+	return lg_request_seal(config, &change->request, &commit->author, &draft, commit->controls,
+		commit->control_count, commit->ids, change->committed.tree, err);
 }
 
-static int check_expected_root(struct lg_config *config, const struct lg_commit *commit, struct lg_error *err)
+static int check_expected_root(const struct lg_tip *tip, const struct lg_commit *commit, struct lg_error *err)
 {
 	if (!commit->has_expect_root)
 		return 0;
 	uint8_t root[LG_HASH_SIZE];
-	lg_tree_hash(config->published->tree, root);
+	lg_tree_hash(tip->tree, root);
 	if (memcmp(root, commit->expect_root, LG_HASH_SIZE) == 0)
 		return 0;
 	return lg_fail(err, LG_ECONFLICT, 0,
 		"the state is at another root: r%" PRIu64 " changed it; look with: lastgood history",
-		config->published->revision);
+		tip->revision);
 }
 
 static int may_write(const struct lg_config *config, const struct lg_author *author, struct lg_error *err)
@@ -473,47 +465,58 @@ static int may_write(const struct lg_config *config, const struct lg_author *aut
 	return rc < 0 ? rc : lg_author_check(author, err);
 }
 
-static int attempt(struct lg_config *config, const struct lg_commit *commit, struct lg_committed *committed,
-	struct lg_problems *problems, struct lg_error *err)
+static int propose(struct lg_config *config, struct change_request *change, struct lg_error *err)
 {
-	int rc = lg_config_refresh_locked(config, err);
-	if (rc == 0)
-		rc = check_expected_root(config, commit, err);
-	if (rc < 0)
-		return rc;
+	const struct lg_commit *commit = change->commit;
+	const struct lg_tip *tip = &config->group.tip;
+	struct lg_committed *committed = &change->committed;
 	lg_cleanup(proposal_clear) struct proposal proposal = {
 		.config = config,
 		.commit = commit,
-		.problems = problems,
-		.former = lg_tree_ref(config->published->tree),
-		.edit = lg_tree_edit_begin(config->published->tree),
-		.revision = config->head.seq + 1,
+		.problems = change->problems,
+		.former = lg_tree_ref(tip->tree),
+		.edit = lg_tree_edit_begin(tip->tree),
+		.revision = tip->head.seq + 1,
 	};
 	if (!proposal.edit)
 		return lg_fail_nomem(err);
-	rc = apply_changes(&proposal, err);
+	int rc = apply_changes(&proposal, err);
 	if (rc < 0)
 		return rc;
 	if (proposal.refused && !commit->skip_invalid)
-		return lg_problems_fail(problems, err, "the change");
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *next = lg_tree_edit_commit(lg_steal_ptr(&proposal.edit));
+		return lg_problems_fail(change->problems, err, "the change");
+	committed->tree = lg_tree_edit_commit(lg_steal_ptr(&proposal.edit));
 	committed->skipped = proposal.refused;
 	committed->changed = proposal.applied.count;
-	committed->revision = config->published->revision;
-	lg_tree_hash(next, committed->root);
-	if (proposal.applied.count) {
-		rc = run_before(config, proposal.revision, proposal.former, next, problems, err);
-		if (rc == 0 && commit->dry_run)
-			committed->revision = proposal.revision;
-		else if (rc == 0)
-			rc = append_change(&proposal, next, committed, err);
-	} else if (!commit->dry_run) {
-		rc = append_controls(
-			config, &commit->author, commit->controls, commit->control_count, commit->ids, err);
-	}
-	if (rc < 0)
+	committed->revision = committed->changed ? proposal.revision : tip->revision;
+	lg_tree_hash(committed->tree, committed->root);
+	if (!committed->changed)
+		return commit->dry_run ? 0
+				       : seal_controls(config, &change->request, &commit->author,
+						 commit->controls, commit->control_count, commit->ids, err);
+	rc = run_before(config, proposal.revision, proposal.former, committed->tree, change->problems, err);
+	if (rc < 0 || commit->dry_run)
 		return rc;
-	committed->tree = lg_steal_ptr(&next);
+	change->applied = proposal.applied;
+	proposal.applied = (struct lg_changeset)LG_CHANGESET_INIT;
+	return seal_change(config, change, err);
+}
+
+static int prepare_change(struct lg_config *config, struct lg_request *request, struct lg_error *err)
+{
+	struct change_request *change = (struct change_request *)request;
+	lg_problems_clear(change->problems);
+	int rc = check_expected_root(&config->group.tip, change->commit, err);
+	return rc < 0 ? rc : propose(config, change, err);
+}
+
+/* The result of a request that is through. */
+static int answer(int rc, struct lg_committed *committed, struct lg_committed *ret_committed)
+{
+	if (rc < 0 || !ret_committed)
+		return rc;
+	*ret_committed = *committed;
+	*committed = (struct lg_committed){ 0 };
 	return 0;
 }
 
@@ -521,28 +524,23 @@ int lg_config_commit(struct lg_config *config, const struct lg_commit *commit,
 	struct lg_committed *ret_committed, struct lg_problems *problems, struct lg_error *err)
 {
 	lg_cleanup(lg_problems_clear) struct lg_problems own = LG_PROBLEMS_INIT;
-	if (!problems)
-		problems = &own;
 	int rc = lg_changeset_sort(commit->changes, err);
+	if (rc == 0)
+		rc = may_write(config, &commit->author, err);
 	if (rc < 0)
 		return rc;
-	struct lg_committed committed = { 0 };
-	lg_config_lock(config);
-	rc = may_write(config, &commit->author, err);
-	bool again = rc == 0;
-	for (int i = 0; again && i < ATTEMPTS_MAX; i++) {
-		lg_problems_clear(problems);
-		rc = attempt(config, commit, &committed, problems, err);
-		again = rc == LG_ECONFLICT && lg_append_head_moved(config);
-	}
-	lg_config_unlock(config);
-	if (rc < 0)
-		return rc;
-	if (ret_committed)
-		*ret_committed = committed;
-	else
-		lg_committed_clear(&committed);
-	return 0;
+	struct change_request change = {
+		.request = { .prepare = prepare_change,
+			.forget = forget_change,
+			.asks_subscribers = true,
+			.err = err },
+		.commit = commit,
+		.problems = problems ? problems : &own,
+	};
+	rc = answer(lg_group_submit(config, &change.request), &change.committed, ret_committed);
+	lg_request_unseal(&change.request);
+	forget_change(&change.request);
+	return rc;
 }
 
 /* --- restore --------------------------------------------------------------------------------------------------------- */
@@ -559,14 +557,15 @@ static int restore_body(const struct lg_restore *restore, struct lg_buf *body, s
 static int restored_tree(struct lg_config *config, const struct lg_restore *restore, struct lg_tree **ret_next,
 	struct lg_error *err)
 {
+	const struct lg_tip *tip = &config->group.tip;
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *from = NULL;
 	int rc = lg_state_tree_at(config, restore->to, &from, err);
 	if (rc < 0)
 		return rc;
-	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(config->published->tree);
+	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(tip->tree);
 	if (!edit)
 		return lg_fail_nomem(err);
-	rc = lg_tree_edit_restore(edit, from, restore->scope, config->head.seq + 1, err);
+	rc = lg_tree_edit_restore(edit, from, restore->scope, tip->head.seq + 1, err);
 	if (rc < 0)
 		return rc;
 	*ret_next = lg_tree_edit_commit(lg_steal_ptr(&edit));
@@ -574,111 +573,137 @@ static int restored_tree(struct lg_config *config, const struct lg_restore *rest
 }
 
 static int check_expected_scope(
-	struct lg_config *config, const struct lg_restore *restore, struct lg_error *err)
+	const struct lg_tip *tip, const struct lg_restore *restore, struct lg_error *err)
 {
 	if (!restore->has_expect_root)
 		return 0;
 	uint8_t hash[LG_HASH_SIZE];
-	if (lg_tree_scope_hash(config->published->tree, restore->scope, hash) < 0)
+	if (lg_tree_scope_hash(tip->tree, restore->scope, hash) < 0)
 		return lg_fail_nomem(err);
 	if (memcmp(hash, restore->expect_scope_hash, LG_HASH_SIZE) == 0)
 		return 0;
 	return lg_fail(err, LG_ECONFLICT, 0,
 		"the plan is stale: its scope was changed by r%" PRIu64 " meanwhile; make the plan again",
-		config->published->revision);
+		tip->revision);
 }
 
-static int attempt_restore(struct lg_config *config, const struct lg_restore *restore,
-	struct lg_committed *committed, struct lg_problems *problems, struct lg_error *err)
+/* A restore as a request of the group. */
+struct restore_request {
+	struct lg_request request; /* first */
+	const struct lg_restore *restore;
+	struct lg_problems *problems;
+	struct lg_committed committed;
+	struct lg_buf body; /* what its record points to */
+};
+
+static void forget_restore(struct lg_request *request)
 {
-	int rc = lg_config_refresh_locked(config, err);
+	struct restore_request *going = (struct restore_request *)request;
+	lg_committed_clear(&going->committed);
+	lg_buf_clear(&going->body);
+}
+
+static int seal_restore(struct lg_config *config, struct restore_request *going, struct lg_error *err)
+{
+	const struct lg_restore *restore = going->restore;
+	int rc = restore_body(restore, &going->body, err);
+	if (rc < 0)
+		return rc;
+	const struct lg_draft draft = { .kind = LG_KIND_RESTORE,
+		.body = going->body.data,
+		.body_len = going->body.len,
+		.root = going->committed.root };
+	return lg_request_seal(config, &going->request, &restore->author, &draft, restore->controls,
+		restore->control_count, restore->ids, going->committed.tree, err);
+}
+
+static int prepare_restore(struct lg_config *config, struct lg_request *request, struct lg_error *err)
+{
+	struct restore_request *going = (struct restore_request *)request;
+	struct lg_committed *committed = &going->committed;
+	const struct lg_tip *tip = &config->group.tip;
+	lg_problems_clear(going->problems);
+	int rc = check_expected_scope(tip, going->restore, err);
 	if (rc == 0)
-		rc = check_expected_scope(config, restore, err);
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *next = NULL;
-	if (rc == 0)
-		rc = restored_tree(config, restore, &next, err);
+		rc = restored_tree(config, going->restore, &committed->tree, err);
 	if (rc < 0)
 		return rc;
 	uint8_t former[LG_HASH_SIZE];
-	lg_tree_hash(config->published->tree, former);
-	lg_tree_hash(next, committed->root);
+	lg_tree_hash(tip->tree, former);
+	lg_tree_hash(committed->tree, committed->root);
 	committed->changed = memcmp(former, committed->root, LG_HASH_SIZE) != 0;
-	committed->revision = config->published->revision;
-	if (committed->changed) {
-		rc = run_before(config, config->head.seq + 1, config->published->tree, next, problems, err);
-		lg_cleanup(lg_buf_clear) struct lg_buf body = LG_BUF_INIT;
-		if (rc == 0)
-			rc = restore_body(restore, &body, err);
-		const struct lg_draft draft = { .kind = LG_KIND_RESTORE,
-			.body = body.data,
-			.body_len = body.len,
-			.root = committed->root };
-		if (rc == 0 && restore->dry_run)
-			committed->revision = config->head.seq + 1;
-		else if (rc == 0)
-			rc = append_state(config, &restore->author, &draft, restore->controls,
-				restore->control_count, restore->ids, next, &committed->revision, err);
-	} else if (!restore->dry_run) {
-		rc = append_controls(
-			config, &restore->author, restore->controls, restore->control_count, restore->ids, err);
-	}
-	if (rc < 0)
-		return rc;
-	committed->tree = lg_steal_ptr(&next);
-	return 0;
+	committed->revision = committed->changed ? tip->head.seq + 1 : tip->revision;
+	const struct lg_restore *restore = going->restore;
+	if (!committed->changed)
+		return restore->dry_run ? 0
+					: seal_controls(config, request, &restore->author, restore->controls,
+						  restore->control_count, restore->ids, err);
+	rc = run_before(config, committed->revision, tip->tree, committed->tree, going->problems, err);
+	return rc < 0 || restore->dry_run ? rc : seal_restore(config, going, err);
 }
 
 int lg_config_restore(struct lg_config *config, const struct lg_restore *restore,
 	struct lg_committed *ret_committed, struct lg_problems *problems, struct lg_error *err)
 {
-	struct lg_committed committed = { 0 };
-	lg_config_lock(config);
+	lg_cleanup(lg_problems_clear) struct lg_problems own = LG_PROBLEMS_INIT;
 	int rc = may_write(config, &restore->author, err);
-	bool again = rc == 0;
-	for (int i = 0; again && i < ATTEMPTS_MAX; i++) {
-		lg_problems_clear(problems);
-		rc = attempt_restore(config, restore, &committed, problems, err);
-		again = rc == LG_ECONFLICT && lg_append_head_moved(config);
-	}
-	lg_config_unlock(config);
 	if (rc < 0)
 		return rc;
-	if (ret_committed)
-		*ret_committed = committed;
-	else
-		lg_committed_clear(&committed);
-	return 0;
+	struct restore_request going = {
+		.request = { .prepare = prepare_restore,
+			.forget = forget_restore,
+			.asks_subscribers = true,
+			.needs_log = true,
+			.err = err },
+		.restore = restore,
+		.problems = problems ? problems : &own,
+	};
+	rc = answer(lg_group_submit(config, &going.request), &going.committed, ret_committed);
+	lg_request_unseal(&going.request);
+	forget_restore(&going.request);
+	return rc;
 }
 
 /* --- control --------------------------------------------------------------------------------------------------------- */
 
-static int attempt_control(struct lg_config *config, const struct lg_author *author,
-	const struct lg_draft *drafts, size_t count, uint64_t *ret_seq, struct lg_error *err)
+struct control_request {
+	struct lg_request request; /* first */
+	const struct lg_author *author;
+	const struct lg_control *controls;
+	size_t count;
+	uint64_t seq;
+};
+
+static void forget_control(struct lg_request *request)
 {
-	int rc = lg_config_refresh_locked(config, err);
-	return rc < 0 ? rc : lg_append_drafts(config, author, drafts, count, NULL, NULL, ret_seq, err);
+	((struct control_request *)request)->seq = 0;
+}
+
+static int prepare_control(struct lg_config *config, struct lg_request *request, struct lg_error *err)
+{
+	struct control_request *control = (struct control_request *)request;
+	control->seq = config->group.tip.head.seq + 1;
+	return lg_request_seal(
+		config, request, control->author, NULL, control->controls, control->count, NULL, NULL, err);
 }
 
 int lg_config_control(struct lg_config *config, const struct lg_author *author,
 	const struct lg_control *controls, size_t count, uint64_t *ret_seq, struct lg_error *err)
 {
-	lg_autofree struct lg_draft *drafts = calloc(count, sizeof *drafts);
-	if (!drafts)
-		return lg_fail_nomem(err);
-	for (size_t i = 0; i < count; i++)
-		drafts[i] = (struct lg_draft){
-			.kind = controls[i].kind, .body = controls[i].body, .body_len = controls[i].body_len
-		};
-	uint64_t seq = 0;
-	lg_config_lock(config);
 	int rc = may_write(config, author, err);
-	bool again = rc == 0;
-	for (int i = 0; again && i < ATTEMPTS_MAX; i++) {
-		rc = attempt_control(config, author, drafts, count, &seq, err);
-		again = rc == LG_ECONFLICT && lg_append_head_moved(config);
-	}
-	lg_config_unlock(config);
+	if (rc == 0 && count == 0)
+		rc = lg_fail(err, LG_EINTERNAL, 0, "there is no control to record");
+	if (rc < 0)
+		return rc;
+	struct control_request control = {
+		.request = { .prepare = prepare_control, .forget = forget_control, .err = err },
+		.author = author,
+		.controls = controls,
+		.count = count,
+	};
+	rc = lg_group_submit(config, &control.request);
+	lg_request_unseal(&control.request);
 	if (rc == 0 && ret_seq)
-		*ret_seq = seq;
+		*ret_seq = control.seq;
 	return rc;
 }

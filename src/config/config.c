@@ -11,13 +11,40 @@
 #include <string.h>
 #include <urcu-bp.h>
 
+/* An address that no other living thread has. */
+static const void *self(void)
+{
+	static _Thread_local char mark;
+	return &mark;
+}
+
+bool lg_config_has_log(const struct lg_config *config)
+{
+	/* what other threads write there meanwhile is not this thread's address */
+	return atomic_load_explicit(&config->holder, memory_order_relaxed) == self();
+}
+
 void lg_config_lock(struct lg_config *config)
 {
+	if (lg_config_has_log(config)) {
+		config->depth++;
+		return;
+	}
 	pthread_mutex_lock(&config->lock);
+	for (uint64_t mine = config->turns_given++; config->turn != mine;)
+		pthread_cond_wait(&config->turns, &config->lock);
+	atomic_store_explicit(&config->holder, self(), memory_order_relaxed);
+	config->depth = 1;
 }
 
 void lg_config_unlock(struct lg_config *config)
 {
+	if (--config->depth)
+		return;
+	atomic_store_explicit(&config->holder, NULL, memory_order_relaxed);
+	config->turn++;
+	if (config->turn != config->turns_given)
+		pthread_cond_broadcast(&config->turns);
 	pthread_mutex_unlock(&config->lock);
 }
 
@@ -98,9 +125,16 @@ void lg_config_publish(struct lg_config *config, struct lg_published *room, uint
 
 int lg_config_may_write(const struct lg_config *config, struct lg_error *err)
 {
-	if (!config->in_subscriber)
+	if (!lg_config_has_log(config))
 		return 0;
-	return lg_fail(err, LG_EINTERNAL, 0, "a subscriber that looks at a change must not make one");
+	return lg_fail(err, LG_EINTERNAL, 0, "who looks at a change or a record must not write meanwhile");
+}
+
+static void note_who_asks(struct lg_config *config)
+{
+	config->asks_before = false;
+	for (size_t i = 0; i < config->subscriber_count; i++)
+		config->asks_before = config->asks_before || config->subscribers[i].before;
 }
 
 int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *subscriber, struct lg_error *err)
@@ -111,6 +145,7 @@ int lg_config_subscribe(struct lg_config *config, const struct lg_subscriber *su
 	if (all) {
 		config->subscribers = all;
 		all[config->subscriber_count++] = *subscriber;
+		note_who_asks(config);
 	}
 	lg_config_unlock(config);
 	return all ? 0 : lg_fail_nomem(err);
@@ -125,6 +160,7 @@ void lg_config_unsubscribe(struct lg_config *config, const void *arg)
 			config->subscribers[kept++] = config->subscribers[i];
 	}
 	config->subscriber_count = kept;
+	note_who_asks(config);
 	lg_config_unlock(config);
 }
 
@@ -244,6 +280,7 @@ static int load_state(struct lg_config *config, struct lg_error *err)
 	config->tail_cost = state.tail_cost;
 	config->tail_goes_far = state.tail_goes_far;
 	lg_config_publish(config, lg_steal_ptr(&room), state.revision, head.seq, state.tree);
+	lg_group_start_over(config);
 	return 0;
 }
 
@@ -275,12 +312,11 @@ int lg_config_open(const struct lg_config_options *options, struct lg_config **r
 	}
 	config->log = options->log;
 	config->clock = options->clock ? options->clock : lg_clock_system();
-	pthread_mutexattr_t attributes;
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&config->lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
+	pthread_mutex_init(&config->lock, NULL);
+	pthread_cond_init(&config->turns, NULL);
+	lg_config_lock(config); /* for form's sake: nobody else knows it yet */
 	int rc = start(config, options, err);
+	lg_config_unlock(config);
 	if (rc < 0) {
 		const char *where = options->state_dir ? options->state_dir : "the log";
 		lg_config_close(config);
@@ -297,10 +333,12 @@ void lg_config_close(struct lg_config *config)
 	lg_state_forget_all(config);
 	lg_published_free(config->published);
 	lg_controls_clear(&config->controls);
+	lg_group_clear(&config->group);
 	lg_log_close(config->log);
 	free(config->subscribers);
 	free(config->state_dir);
 	explicit_bzero(config->secret_key, sizeof config->secret_key);
+	pthread_cond_destroy(&config->turns);
 	pthread_mutex_destroy(&config->lock);
 	free(config);
 }
@@ -383,6 +421,7 @@ static int follow_to(struct lg_config *config, uint64_t to, struct lg_error *err
 	/* even after a failure, what was followed so far is consistent */
 	config->head = follow.head;
 	lg_config_publish(config, lg_steal_ptr(&room), follow.revision, follow.head.seq, follow.tree);
+	lg_group_start_over(config);
 	lg_tree_unref(follow.tree);
 	return rc;
 }

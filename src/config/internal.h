@@ -1,15 +1,27 @@
 /* internal.h - the inside of the configuration service, shared by src/config only.
  *
- *	config.c      open, publish, refresh, subscribe          the one lock
+ *	config.c      open, publish, refresh, subscribe          the lock, and turns at the log
  *	state.c       a tree at a revision, from checkpoint and log
  *	apply.c       one record applied to a tree
  *	checkpoint.c  a tree as bytes and back
- *	commit.c      changes: validate, append, publish
- *	append.c      records into the log: sealing, conflict, unknown outcome
+ *	commit.c      changes, restores, controls: what each asks for, validated into records
+ *	append.c      sealing records; checkpoints
+ *	group.c       one append for all who write at the time: conflict, unknown outcome, publishing
  *	control.c     marks and holds, folded from control records
  *	history.c     what touched a key or scope
  *	since.c       the record that a value comes from, through restores
  *	target.c      "r12", "@-1", "good", times → a revision
+ *
+ * Threads.  Two things are held, always in this order:
+ *
+ *	the lock   a mutex.  Guards the line of requests and the tip.  Never held while the disk is waited for by an append.
+ *	the log    a turn, in the order of asking, taken with the lock held.  Who has it alone may call the log, and alone may
+ *	           change what is durable (head, published, controls, cache, subscribers, what is known of checkpoints), for
+ *	           which it holds the lock as well.  So these may be read with either.
+ *
+ * lg_config_lock takes both and is what everything takes that is not a writer; it nests.  A leader (group.c) keeps the log
+ * and lets go of the lock while it appends: then others prepare the next batch on the tip, and nobody sees a log whose head
+ * is ahead of the state.
  */
 #ifndef LG_CONFIG_INTERNAL_H
 #define LG_CONFIG_INTERNAL_H
@@ -19,6 +31,8 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 
 #define LG_STATE_KINDS   ((1u << LG_KIND_CHANGE) | (1u << LG_KIND_RESTORE))
 #define LG_CONTROL_KINDS ((1u << LG_KIND_MARK) | (1u << LG_KIND_HOLD) | (1u << LG_KIND_RELEASE))
@@ -38,6 +52,29 @@ struct lg_cached_tree {
 	struct lg_tree *tree;
 };
 
+/* The newest state that anything was prepared for: what is durable, with what is prepared or being appended on top. */
+struct lg_tip {
+	struct lg_log_head head;
+	uint64_t revision;
+	struct lg_tree *tree;               /* a reference */
+	const struct lg_controls *controls; /* the config's, or those of the newest request that has its own */
+};
+
+struct lg_request;
+
+/* Those who write at the time, in the order in which they came: first the prepared ones, then those still to be prepared.
+ * Those whose batch is being appended are in front of them all, off the line. */
+struct lg_group {
+	_Atomic(struct lg_request *) arrived; /* newest first, not in the line yet; needs no lock */
+	struct lg_request *first, *last;
+	struct lg_request *waiting; /* the first that is not prepared, or NULL */
+	size_t prepared_records, prepared_bytes;
+	bool is_led; /* by the first in the line, or by the first of the batch that is being appended */
+	struct lg_tip tip;
+	struct lg_record *records; /* room for a batch; belongs to who leads */
+	size_t records_size;
+};
+
 struct lg_config {
 	char *state_dir;
 	struct lg_log *log;
@@ -47,11 +84,18 @@ struct lg_config {
 
 	struct lg_published *published; /* under liburcu */
 
-	pthread_mutex_t lock; /* everything below; recursive, since subscribers may read */
+	pthread_mutex_t lock;
+	pthread_cond_t turns; /* at the log: another one's turn has come */
+	uint64_t turns_given, turn;
+	_Atomic(const void *) holder; /* of the log: lg_config_has_log */
+	unsigned depth;               /* of lg_config_lock; the holder's */
+	struct lg_group group;
+
 	struct lg_log_head head;
 	struct lg_controls controls;
 	struct lg_subscriber *subscribers;
 	size_t subscriber_count;
+	bool asks_before; /* one of them has a say */
 	struct lg_cached_tree cache[LG_TREE_CACHE];
 	uint64_t cache_clock;
 	bool in_subscriber;      /* one is being asked or told: nothing may be written meanwhile */
@@ -63,6 +107,8 @@ struct lg_config {
 
 void lg_config_lock(struct lg_config *config);
 void lg_config_unlock(struct lg_config *config);
+/* Does the calling thread have the log? */
+bool lg_config_has_log(const struct lg_config *config);
 int lg_config_refresh_locked(struct lg_config *config, struct lg_error *err);
 /* Room for the next state.  It is made before anything is written, so that what is durable can always be published: a head
  * that moved without the state would let the next change be made on a stale one. */
@@ -72,7 +118,7 @@ void lg_published_freep(struct lg_published **published);
 /* Makes tree the current state (a reference is taken, the room is taken over) and tells the subscribers. */
 void lg_config_publish(struct lg_config *config, struct lg_published *room, uint64_t revision, uint64_t seq,
 	struct lg_tree *tree);
-/* LG_EINTERNAL for a subscriber that wants to write. */
+/* LG_EINTERNAL for a subscriber, or a visitor of records, that wants to write: it would wait for itself. */
 int lg_config_may_write(const struct lg_config *config, struct lg_error *err);
 
 /* state.c. Lock held. */
@@ -122,7 +168,47 @@ int lg_controls_to_json(const struct lg_controls *controls, json_t **ret_json, s
 int lg_controls_from_json(const json_t *json, struct lg_controls *ret_controls, struct lg_error *err);
 const struct lg_hold *lg_controls_held(const struct lg_controls *controls, const char *key, size_t len);
 
-/* append.c. Lock held. */
+/* group.c */
+
+enum lg_told { LG_TOLD_NOTHING, LG_TOLD_LEAD, LG_TOLD_DONE };
+
+/* What one writer asks for.  It lives on the writer's stack until lg_group_submit returns; who has the lock may prepare it
+ * meanwhile, in any thread. */
+struct lg_request {
+	/* the writer's */
+	/* Validates it on the tip and seals its records (lg_request_seal), if there are any to write.  Lock held.  A failure is
+	   the request's own: it is what the writer gets, and the tip is as before. */
+	int (*prepare)(struct lg_config *config, struct lg_request *request, struct lg_error *err);
+	/* Forgets what prepare made, since what it stood on did not come to be. */
+	void (*forget)(struct lg_request *request);
+	bool asks_subscribers;
+	bool needs_log; /* prepare reads it */
+	struct lg_error *err;
+
+	/* what prepare made */
+	int rc;
+	struct lg_record *records; /* NULL: a verdict only, true once what it stands on is durable */
+	size_t count;
+	size_t bytes;
+	struct lg_record one;        /* where records points to when there is only one */
+	struct lg_tree *next;        /* borrowed: the state after it, NULL: as before */
+	struct lg_controls controls; /* after it, when has_controls */
+	bool has_controls;
+	struct lg_published *room;
+
+	/* the group's */
+	struct lg_request *behind;
+	bool is_prepared;
+	enum lg_told told;
+	sem_t word; /* posted after `told` was set */
+};
+/* Returns once the request has its answer, which is durable and published.  The calling thread must not have the log. */
+int lg_group_submit(struct lg_config *config, struct lg_request *request);
+/* The state moved without the group: what is prepared has to be prepared again.  Lock and log held. */
+void lg_group_start_over(struct lg_config *config);
+void lg_group_clear(struct lg_group *group);
+
+/* append.c */
 struct lg_draft {
 	enum lg_kind kind;
 	const char *body;
@@ -131,17 +217,17 @@ struct lg_draft {
 	const char *const *keys;
 	size_t key_count;
 };
-/* One append behind the known head, and what follows from it in memory: head, controls, and `next` published (NULL: the
- * state is as before).  All or nothing: what could fail is done before the append.  LG_ECONFLICT: refresh and start over.
- * LG_EINVALID: a control record that nobody could read back.  ret_first: seq of the first record. */
-int lg_append_drafts(struct lg_config *config, const struct lg_author *author, const struct lg_draft *drafts,
-	size_t count, const uint8_t (*ids)[LG_ID_SIZE], struct lg_tree *next, uint64_t *ret_first,
-	struct lg_error *err);
+/* Seals the records of a request on the tip, the state's (or NULL) and the controls behind it, and moves the tip behind
+ * them; all or nothing.  All that could fail after the append is made here: room to publish in, the folded controls.  What the
+ * records point to must live as long as the request is prepared.  next: the state that follows, NULL: as before.
+ * LG_EINVALID: a control record that nobody could read back. */
+int lg_request_seal(struct lg_config *config, struct lg_request *request, const struct lg_author *author,
+	const struct lg_draft *state, const struct lg_control *controls, size_t control_count,
+	const uint8_t (*ids)[LG_ID_SIZE], struct lg_tree *next, struct lg_error *err);
+void lg_request_unseal(struct lg_request *request);
 /* LG_EINVALID when actor or reason could not be shown, or kept in a checkpoint. */
 int lg_author_check(const struct lg_author *author, struct lg_error *err);
 void lg_append_checkpoint_if_due(struct lg_config *config);
-/* Did somebody append behind the head that this process knows?  Tells a lost race from a failed expectation. */
-bool lg_append_head_moved(struct lg_config *config);
 
 /* history.c */
 /* Walks the members of "set" and "unset" of a canonical change body without building it.  value NULL for unset. */

@@ -1,0 +1,426 @@
+/* Group commit: whoever writes at the same time shares one append, so one sync of the disk (docs/decisions/0006).
+ *
+ * A writer puts its request on a stack without a lock.  Who put it on an empty one collects for all that come until it has
+ * the lock: into the line, each validated and sealed on the tip.  The first in the line leads: it takes a turn at the log,
+ * appends what is prepared by then as one batch, publishes once, wakes the others of its batch and tells the next first one
+ * to lead.  While it waits for the disk the lock is free, and the next batch is prepared on the tip.  A writer that is alone
+ * does all of this itself and wakes nobody.
+ *
+ * What a request is told is true on disk: also a verdict (refused, nothing differs, a dry run) stands on a tip that may not
+ * come to be, so it waits in the line like any other.  When a batch fails, what was prepared behind it is prepared again. */
+#include "config/internal.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One batch: what is more goes into the next one.  A request that alone is more is a batch of its own. */
+#define BATCH_RECORDS ((size_t)256)
+#define BATCH_BYTES   ((size_t)1024 * 1024)
+/* For how long subscribers may be asked for one batch: who was asked first waits for the last. */
+#define ASKING_NS INT64_C(1000000)
+/* How often another process may be faster. */
+#define ATTEMPTS_MAX 1000
+
+/* --- the line -------------------------------------------------------------------------------------------------------- */
+
+/* True when the stack was empty: then the caller has to collect. */
+static bool arrive(struct lg_group *group, struct lg_request *request)
+{
+	struct lg_request *newest = atomic_load_explicit(&group->arrived, memory_order_relaxed);
+	do
+		request->behind = newest;
+	while (!atomic_compare_exchange_weak_explicit(
+		&group->arrived, &newest, request, memory_order_release, memory_order_relaxed));
+	return !newest;
+}
+
+static void collect(struct lg_group *group)
+{
+	struct lg_request *newest = atomic_exchange_explicit(&group->arrived, NULL, memory_order_acquire);
+	struct lg_request *oldest = NULL;
+	while (newest) {
+		struct lg_request *older = newest->behind;
+		newest->behind = oldest;
+		oldest = newest;
+		newest = older;
+	}
+	if (!oldest)
+		return;
+	if (group->last)
+		group->last->behind = oldest;
+	else
+		group->first = oldest;
+	if (!group->waiting)
+		group->waiting = oldest;
+	for (group->last = oldest; group->last->behind;)
+		group->last = group->last->behind;
+}
+
+static bool needs_log(const struct lg_config *config, const struct lg_request *request)
+{
+	return request->needs_log || (request->asks_subscribers && config->asks_before);
+}
+
+static void prepare(struct lg_config *config, struct lg_request *request)
+{
+	struct lg_group *group = &config->group;
+	request->rc = request->prepare(config, request, request->err);
+	request->is_prepared = true;
+	group->waiting = request->behind;
+	group->prepared_records += request->count;
+	group->prepared_bytes += request->bytes;
+}
+
+/* As many as fit into a batch, in order; without the log, up to the first that needs it. */
+static void prepare_more(struct lg_config *config)
+{
+	struct lg_group *group = &config->group;
+	const struct lg_clock *clock = lg_clock_system();
+	const bool has_log = lg_config_has_log(config);
+	const int64_t start_ns = config->asks_before ? clock->boottime_ns(clock) : 0;
+	collect(group);
+	while (group->waiting && group->prepared_records < BATCH_RECORDS &&
+		group->prepared_bytes < BATCH_BYTES) {
+		if (!has_log && needs_log(config, group->waiting))
+			break;
+		prepare(config, group->waiting);
+		if (config->asks_before && clock->boottime_ns(clock) - start_ns > ASKING_NS)
+			break;
+	}
+}
+
+void lg_group_start_over(struct lg_config *config)
+{
+	struct lg_group *group = &config->group;
+	for (struct lg_request *request = group->first; request && request->is_prepared;
+		request = request->behind) {
+		lg_request_unseal(request);
+		request->forget(request);
+		request->is_prepared = false;
+	}
+	group->waiting = group->first;
+	group->prepared_records = group->prepared_bytes = 0;
+	lg_tree_unref(group->tip.tree);
+	group->tip = (struct lg_tip){
+		.head = config->head,
+		.revision = config->published->revision,
+		.tree = lg_tree_ref(config->published->tree),
+		.controls = &config->controls,
+	};
+}
+
+void lg_group_clear(struct lg_group *group)
+{
+	lg_tree_unref(group->tip.tree);
+	free(group->records);
+	*group = (struct lg_group){ 0 };
+}
+
+/* --- a batch ---------------------------------------------------------------------------------------------------------- */
+
+struct batch {
+	struct lg_request *first, *last;
+	size_t requests, records, bytes;
+};
+
+/* Room to lay the records of several requests side by side. */
+static bool has_room(struct lg_group *group)
+{
+	if (!group->records)
+		group->records = calloc(BATCH_RECORDS, sizeof *group->records);
+	return group->records;
+}
+
+/* The prepared ones from the front of the line that are appended together; they stay there. */
+static struct batch look_at_batch(struct lg_group *group)
+{
+	struct batch batch = { .first = group->first };
+	for (struct lg_request *request = group->first; request && request->is_prepared;
+		request = request->behind) {
+		bool is_full = batch.records + request->count > BATCH_RECORDS ||
+			batch.bytes + request->bytes > BATCH_BYTES;
+		if (batch.requests && (is_full || !has_room(group)))
+			break;
+		batch.last = request;
+		batch.requests++;
+		batch.records += request->count;
+		batch.bytes += request->bytes;
+	}
+	return batch;
+}
+
+static void take_off(struct lg_group *group, const struct batch *batch)
+{
+	group->first = batch->last->behind;
+	if (!group->first)
+		group->last = NULL;
+	batch->last->behind = NULL;
+	group->prepared_records -= batch->records;
+	group->prepared_bytes -= batch->bytes;
+}
+
+static void put_back(struct lg_group *group, const struct batch *batch)
+{
+	if (!batch->first)
+		return;
+	batch->last->behind = group->first;
+	group->first = batch->first;
+	if (!group->last)
+		group->last = batch->last;
+}
+
+static const struct lg_record *lay_out(struct lg_group *group, const struct batch *batch)
+{
+	if (batch->requests == 1)
+		return batch->first->records;
+	size_t count = 0;
+	for (const struct lg_request *request = batch->first; request; request = request->behind) {
+		if (request->count)
+			memcpy(&group->records[count], request->records,
+				request->count * sizeof *group->records);
+		count += request->count;
+	}
+	return group->records;
+}
+
+/* The append may or may not have happened: the log itself knows. */
+static int settle(struct lg_config *config, const struct lg_record *first, struct lg_error *err)
+{
+	uint64_t seq;
+	struct lg_error probe = LG_ERROR_INIT;
+	int found = lg_log_find_id(config->log, config->head.seq, first->id, &seq, &probe);
+	if (found == 1 && seq == first->seq)
+		return 0;
+	if (found == 0)
+		return lg_context(err, LG_EIO, "the change was not written");
+	return lg_context(
+		err, LG_EUNKNOWN, "whether the change was written is not known; run: lastgood history");
+}
+
+/* With the log, without the lock. */
+static int append(struct lg_config *config, const struct lg_record *records, size_t count, struct lg_error *err)
+{
+	pthread_mutex_unlock(&config->lock);
+	int rc = lg_log_append(config->log, records, count, &config->head, err);
+	if (rc == LG_EUNKNOWN)
+		rc = settle(config, &records[0], err);
+	pthread_mutex_lock(&config->lock);
+	return rc;
+}
+
+static void take_controls(struct lg_config *config, struct lg_request *request)
+{
+	const struct lg_controls former = config->controls;
+	config->controls = request->controls;
+	if (config->group.tip.controls == &request->controls)
+		config->group.tip.controls = &config->controls;
+	request->controls = former; /* freed by its writer */
+}
+
+/* What is durable becomes what everybody sees. */
+static void publish(struct lg_config *config, const struct batch *batch)
+{
+	struct lg_published *room = NULL;
+	struct lg_tree *tree = config->published->tree;
+	uint64_t revision = config->published->revision;
+	for (struct lg_request *request = batch->first; request; request = request->behind) {
+		if (!request->count)
+			continue;
+		if (!room)
+			room = lg_steal_ptr(&request->room);
+		const struct lg_record *newest = &request->records[request->count - 1];
+		config->head.seq = newest->seq;
+		memcpy(config->head.hash, newest->hash, LG_HASH_SIZE);
+		if (request->next) {
+			tree = request->next;
+			revision = request->records[0].seq;
+			lg_state_count_cost(config, &request->records[0]);
+		}
+		if (request->has_controls)
+			take_controls(config, request);
+	}
+	lg_config_publish(config, room, revision, config->head.seq, tree);
+}
+
+/* --- leading ---------------------------------------------------------------------------------------------------------- */
+
+struct lead {
+	struct lg_config *config;
+	struct lg_request *own;
+	struct lg_request *done, *last_done; /* to be woken */
+	struct lg_error why;
+};
+
+static void finish(struct lead *lead, struct lg_request *request)
+{
+	request->behind = NULL;
+	request->told = LG_TOLD_DONE;
+	if (lead->last_done)
+		lead->last_done->behind = request;
+	else
+		lead->done = request;
+	lead->last_done = request;
+}
+
+static void fail(struct lead *lead, struct lg_request *request, int rc)
+{
+	request->rc = rc;
+	if (request->err)
+		*request->err = lead->why;
+	finish(lead, request);
+}
+
+static void finish_all(struct lead *lead, const struct batch *batch)
+{
+	for (struct lg_request *request = batch->first, *behind; request; request = behind) {
+		behind = request->behind;
+		finish(lead, request);
+	}
+}
+
+/* Those that would have been written have failed.  What the others were told stood on them: they get into the line again. */
+static void fail_batch(struct lead *lead, const struct batch *batch, int rc)
+{
+	struct batch others = { 0 };
+	for (struct lg_request *request = batch->first, *behind; request; request = behind) {
+		behind = request->behind;
+		if (request->count) {
+			fail(lead, request, rc);
+			continue;
+		}
+		request->behind = NULL;
+		if (others.last)
+			others.last->behind = request;
+		else
+			others.first = request;
+		others.last = request;
+	}
+	put_back(&lead->config->group, &others);
+	lg_group_start_over(lead->config);
+}
+
+/* Nothing to write, but is what was said still so?  Others may have appended since. */
+static int confirm(struct lead *lead, const struct batch *batch)
+{
+	struct lg_config *config = lead->config;
+	int rc = lg_config_refresh_locked(config, &lead->why);
+	if (rc < 0 || !batch->first->is_prepared)
+		return rc;
+	take_off(&config->group, batch);
+	finish_all(lead, batch);
+	return 0;
+}
+
+static int write_batch(struct lead *lead, const struct batch *batch)
+{
+	struct lg_config *config = lead->config;
+	const uint64_t former = config->head.seq;
+	take_off(&config->group, batch);
+	int rc = append(config, lay_out(&config->group, batch), batch->records, &lead->why);
+	if (rc == 0) {
+		publish(config, batch);
+		finish_all(lead, batch);
+		return 0;
+	}
+	if (rc == LG_ECONFLICT) {
+		struct lg_error why = LG_ERROR_INIT;
+		put_back(&config->group, batch);
+		lg_group_start_over(config);
+		int refreshed = lg_config_refresh_locked(config, &why);
+		if (refreshed < 0)
+			lead->why = why;
+		/* a conflict with nobody is no lost race, and trying again would not end it */
+		return refreshed < 0 || config->head.seq != former ? refreshed : rc;
+	}
+	fail_batch(lead, batch, rc);
+	return 0;
+}
+
+/* Until the leader's own request, which is in every batch that it takes, is through. */
+static void write_own(struct lead *lead)
+{
+	struct lg_config *config = lead->config;
+	struct lg_group *group = &config->group;
+	int rc = needs_log(config, lead->own) ? lg_config_refresh_locked(config, &lead->why) : 0;
+	for (int i = 0; rc == 0 && lead->own->told != LG_TOLD_DONE; i++) {
+		if (i == ATTEMPTS_MAX) {
+			rc = lg_fail(&lead->why, LG_ECONFLICT, 0,
+				"other processes were faster %d times in a row; try again", ATTEMPTS_MAX);
+			break;
+		}
+		prepare_more(config);
+		const struct batch batch = look_at_batch(group);
+		rc = batch.records ? write_batch(lead, &batch) : confirm(lead, &batch);
+	}
+	if (rc == 0)
+		return;
+	/* only the leader itself: whoever is behind it finds out for itself */
+	lg_group_start_over(config);
+	const struct batch alone = { .first = lead->own, .last = lead->own };
+	take_off(group, &alone);
+	group->waiting = group->first;
+	fail(lead, lead->own, rc);
+}
+
+/* Requests live on stacks that are gone once their writers are awake. */
+static void wake_all(const struct lead *lead)
+{
+	for (struct lg_request *request = lead->done, *behind; request; request = behind) {
+		behind = request->behind;
+		if (request != lead->own)
+			sem_post(&request->word);
+	}
+}
+
+static void lead(struct lg_config *config, struct lg_request *own)
+{
+	struct lead lead = { .config = config, .own = own, .why = LG_ERROR_INIT };
+	lg_config_lock(config);
+	write_own(&lead);
+	lg_append_checkpoint_if_due(config);
+	struct lg_request *next = config->group.first;
+	config->group.is_led = next;
+	if (next)
+		next->told = LG_TOLD_LEAD;
+	lg_config_unlock(config);
+	if (next)
+		sem_post(&next->word);
+	wake_all(&lead);
+}
+
+/* Prepares what has arrived.  True when the caller is to lead. */
+static bool collect_all(struct lg_config *config, const struct lg_request *own)
+{
+	struct lg_group *group = &config->group;
+	struct lg_request *leader = NULL;
+	pthread_mutex_lock(&config->lock);
+	prepare_more(config);
+	if (!group->is_led && group->first) {
+		group->is_led = true;
+		leader = group->first;
+		leader->told = LG_TOLD_LEAD;
+	}
+	pthread_mutex_unlock(&config->lock);
+	/* a leader may have collected, and finished, one's own before */
+	if (leader && leader != own)
+		sem_post(&leader->word);
+	return leader == own;
+}
+
+int lg_group_submit(struct lg_config *config, struct lg_request *own)
+{
+	sem_init(&own->word, 0, 0);
+	bool leads = arrive(&config->group, own) && collect_all(config, own);
+	if (!leads) {
+		while (sem_wait(&own->word) < 0 && errno == EINTR)
+			;
+		leads = own->told == LG_TOLD_LEAD;
+	}
+	if (leads)
+		lead(config, own);
+	sem_destroy(&own->word);
+	return own->rc;
+}
