@@ -103,6 +103,15 @@ int lg_record_what(const struct lg_record *record, struct lg_buf *buf)
 	case LG_KIND_ROLLBACK:
 		lg_buf_addf(buf, "%s %s", text_of(body, "rollback"), text_of(body, "outcome"));
 		break;
+	case LG_KIND_TRIM:
+		lg_buf_addf(buf, "what came before %llu", number_of(body, "before"));
+		break;
+	case LG_KIND_REFUSAL:
+		lg_buf_addf(buf, "%zu attempts", json_array_size(json_object_get(body, "refusals")));
+		break;
+	case LG_KIND_SALVAGE:
+		lg_buf_addf(buf, "%zu stretches lost", json_array_size(json_object_get(body, "lost")));
+		break;
 	case LG_KIND_COUNT:
 		break;
 	}

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A checkpoint is written when replaying the records behind the last one would cost an opener more than this, in bytes. */
-#define TAIL_COST_MAX ((size_t)1024 * 1024)
-
 static void fill(const struct lg_config *config, const struct lg_author *author, const struct lg_draft *draft,
 	const uint8_t *id, struct lg_record *record)
 {
@@ -149,43 +146,4 @@ int lg_author_check(const struct lg_author *author, struct lg_error *err)
 {
 	int rc = check_text("actor", author->actor, err);
 	return rc < 0 ? rc : check_text("reason", author->reason, err);
-}
-
-/* --- checkpoints ----------------------------------------------------------------------------------------------------- */
-
-int lg_config_checkpoint(struct lg_config *config, struct lg_error *err)
-{
-	lg_config_lock(config);
-	lg_cleanup(lg_buf_clear) struct lg_buf data = LG_BUF_INIT;
-	const struct lg_published *now = config->published;
-	int rc =
-		lg_checkpoint_encode(config->head.seq, now->revision, now->tree, &config->controls, &data, err);
-	const struct lg_log_checkpoint checkpoint = { config->head.seq, data.data, data.len };
-	if (rc == 0 && config->head.seq)
-		rc = lg_log_checkpoint_write(config->log, &checkpoint, err);
-	if (rc == 0) {
-		config->checkpoint_seq = config->head.seq;
-		config->checkpoint_len = data.len;
-		config->tail_cost = 0;
-		config->tail_goes_far = false;
-	}
-	lg_config_unlock(config);
-	return rc;
-}
-
-/* Reading a checkpoint of some bytes takes about as long as replaying an eighth as many of records; writing it for less
- * would make a large state be written over and over for small changes. */
-static bool is_due(const struct lg_config *config)
-{
-	size_t worth = config->checkpoint_len / 8;
-	return config->tail_goes_far || config->tail_cost >= (worth > TAIL_COST_MAX ? worth : TAIL_COST_MAX);
-}
-
-void lg_append_checkpoint_if_due(struct lg_config *config)
-{
-	/* It only speeds up the next opening, and the change itself is durable: a failure is tried again with the next
-	 * change, not reported as the change's. */
-	struct lg_error ignored = LG_ERROR_INIT;
-	int rc = is_due(config) ? lg_config_checkpoint(config, &ignored) : 0;
-	(void)rc;
 }

@@ -1,8 +1,8 @@
 /* The bytes of a checkpoint, little endian throughout:
- *	"LGCKPT1\n"  seq:u64  revision:u64  root:32  count:u64  controls_len:u32  controls (JSON)
+ *	"LGCKPT2\n"  seq:u64  hash:32  revision:u64  root:32  count:u64  controls_len:u32  controls (JSON)
  *	count entries in key order: key_len:u16  value_len:u32  change:u64  hash:32  key  value
  *	SipHash-2-4-128 of all before, with a zero key: 16 bytes
- * The checksum guards against a failing disk; that the entries follow from the log is proven by the root. */
+ * hash is that of the record seq: it says which history leads to this state.  The checksum guards against a failing disk; that the entries follow from the log is proven by the root. */
 #include "config/internal.h"
 
 #include "base/cleanup.h"
@@ -10,9 +10,15 @@
 #include <sodium.h>
 #include <string.h>
 
-#define MAGIC         "LGCKPT1\n"
+#define MAGIC         "LGCKPT2\n"
 #define MAGIC_SIZE    8
-#define HEADER_SIZE   (MAGIC_SIZE + 8 + 8 + LG_HASH_SIZE + 8 + 4)
+#define AT_SEQ        MAGIC_SIZE
+#define AT_HASH       (AT_SEQ + 8)
+#define AT_REVISION   (AT_HASH + LG_HASH_SIZE)
+#define AT_ROOT       (AT_REVISION + 8)
+#define AT_COUNT      (AT_ROOT + LG_HASH_SIZE)
+#define AT_CONTROLS   (AT_COUNT + 8)
+#define HEADER_SIZE   (AT_CONTROLS + 4)
 #define ENTRY_SIZE    (2 + 4 + 8 + LG_HASH_SIZE)
 #define CHECKSUM_SIZE crypto_shorthash_siphashx24_BYTES
 
@@ -54,7 +60,7 @@ static int encode_entry(void *arg, const struct lg_entry *entry)
 	return lg_buf_add(encoder->buf, entry->value, entry->value_len);
 }
 
-int lg_checkpoint_encode(uint64_t seq, uint64_t revision, const struct lg_tree *tree,
+int lg_checkpoint_encode(const struct lg_log_head *at, uint64_t revision, const struct lg_tree *tree,
 	const struct lg_controls *controls, struct lg_buf *buf, struct lg_error *err)
 {
 	lg_cleanup(lg_json_freep) json_t *json = NULL;
@@ -67,11 +73,12 @@ int lg_checkpoint_encode(uint64_t seq, uint64_t revision, const struct lg_tree *
 		return rc;
 	uint8_t head[HEADER_SIZE];
 	memcpy(head, MAGIC, MAGIC_SIZE);
-	put_number(head + 8, seq, 8);
-	put_number(head + 16, revision, 8);
-	lg_tree_hash(tree, head + 24);
-	put_number(head + 56, lg_tree_count(tree), 8);
-	put_number(head + 64, text.len, 4);
+	put_number(head + AT_SEQ, at->seq, 8);
+	memcpy(head + AT_HASH, at->hash, LG_HASH_SIZE);
+	put_number(head + AT_REVISION, revision, 8);
+	lg_tree_hash(tree, head + AT_ROOT);
+	put_number(head + AT_COUNT, lg_tree_count(tree), 8);
+	put_number(head + AT_CONTROLS, text.len, 4);
 	lg_buf_add(buf, head, sizeof head);
 	lg_buf_add(buf, text.data, text.len);
 	struct encoder encoder = { tree, buf };
@@ -124,9 +131,11 @@ static int decode_entries(
 	return *ret_tree ? 0 : LG_ENOMEM;
 }
 
-static int decode(const uint8_t *data, size_t len, uint64_t seq, uint64_t *ret_revision,
-	struct lg_tree **ret_tree, struct lg_controls *ret_controls, struct lg_error *err)
+static int decode(const struct lg_log_checkpoint *checkpoint, uint64_t *ret_revision, struct lg_tree **ret_tree,
+	struct lg_controls *ret_controls, struct lg_error *err)
 {
+	const uint8_t *data = checkpoint->data;
+	const size_t len = checkpoint->len;
 	if (len < HEADER_SIZE + CHECKSUM_SIZE || memcmp(data, MAGIC, MAGIC_SIZE) != 0)
 		return lg_fail(err, LG_ECORRUPT, 0, "it does not begin like one");
 	uint8_t sum[CHECKSUM_SIZE];
@@ -134,9 +143,11 @@ static int decode(const uint8_t *data, size_t len, uint64_t seq, uint64_t *ret_r
 	const uint8_t *end = data + len - CHECKSUM_SIZE;
 	if (memcmp(sum, end, CHECKSUM_SIZE) != 0)
 		return lg_fail(err, LG_ECORRUPT, 0, "its checksum does not hold");
-	uint64_t controls_len = get_number(data + 64, 4);
-	uint64_t revision = get_number(data + 16, 8);
-	if (get_number(data + 8, 8) != seq || revision > seq ||
+	uint64_t controls_len = get_number(data + AT_CONTROLS, 4);
+	uint64_t revision = get_number(data + AT_REVISION, 8);
+	if (memcmp(data + AT_HASH, checkpoint->hash, LG_HASH_SIZE) != 0)
+		return lg_fail(err, LG_ECORRUPT, 0, "it is of another history");
+	if (get_number(data + AT_SEQ, 8) != checkpoint->seq || revision > checkpoint->seq ||
 		controls_len > (size_t)(end - data) - HEADER_SIZE)
 		return lg_fail(err, LG_ECORRUPT, 0, "its header does not fit");
 	lg_cleanup(lg_json_freep) json_t *json = NULL;
@@ -145,12 +156,12 @@ static int decode(const uint8_t *data, size_t len, uint64_t seq, uint64_t *ret_r
 	if (rc < 0)
 		return rc;
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
-	rc = decode_entries(data + HEADER_SIZE + controls_len, end, get_number(data + 56, 8), &tree, err);
+	rc = decode_entries(data + HEADER_SIZE + controls_len, end, get_number(data + AT_COUNT, 8), &tree, err);
 	if (rc < 0)
 		return rc;
 	uint8_t root[LG_HASH_SIZE];
 	lg_tree_hash(tree, root);
-	if (memcmp(root, data + 24, LG_HASH_SIZE) != 0)
+	if (memcmp(root, data + AT_ROOT, LG_HASH_SIZE) != 0)
 		return lg_fail(err, LG_ECORRUPT, 0, "its entries do not hash to its root");
 	rc = lg_controls_from_json(json, ret_controls, err);
 	if (rc < 0)
@@ -160,14 +171,13 @@ static int decode(const uint8_t *data, size_t len, uint64_t seq, uint64_t *ret_r
 	return 0;
 }
 
-int lg_checkpoint_decode(const void *data, size_t len, uint64_t seq, uint64_t *ret_revision,
+int lg_checkpoint_decode(const struct lg_log_checkpoint *checkpoint, uint64_t *ret_revision,
 	struct lg_tree **ret_tree, struct lg_controls *ret_controls, struct lg_error *err)
 {
-	int rc = decode(data, len, seq, ret_revision, ret_tree, ret_controls, err);
+	int rc = decode(checkpoint, ret_revision, ret_tree, ret_controls, err);
 	if (rc == 0 || rc == LG_ENOMEM)
 		return rc;
 	return lg_context(err, LG_ECORRUPT,
-		"the checkpoint at r%llu is damaged: copy the state directory aside before anything else, then "
-		"put a backup of it in its place",
-		(unsigned long long)seq);
+		"the checkpoint at r%llu is damaged; look with: lastgood recover verify",
+		(unsigned long long)checkpoint->seq);
 }

@@ -330,6 +330,7 @@ void lg_config_close(struct lg_config *config)
 {
 	if (!config)
 		return;
+	lg_checkpoint_finish(config);
 	lg_state_forget_all(config);
 	lg_published_free(config->published);
 	lg_controls_clear(&config->controls);

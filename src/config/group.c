@@ -380,7 +380,7 @@ static void lead(struct lg_config *config, struct lg_request *own)
 	struct lead lead = { .config = config, .own = own, .why = LG_ERROR_INIT };
 	lg_config_lock(config);
 	write_own(&lead);
-	lg_append_checkpoint_if_due(config);
+	lg_checkpoint_if_due(config);
 	struct lg_request *next = config->group.first;
 	config->group.is_led = next;
 	if (next)

@@ -182,6 +182,7 @@ struct resolve {
 	struct lg_buf value;
 	bool found, is_set;
 	uint64_t go_to; /* the value is that of this revision */
+	uint64_t seq;   /* of the record that says so, 0: none does */
 };
 
 static int resolve_record(void *arg, const struct lg_record *record, struct lg_error *err)
@@ -200,6 +201,7 @@ static int resolve_record(void *arg, const struct lg_record *record, struct lg_e
 				" changed '%s', the record does not; look with: lastgood doctor",
 				record->seq, resolve->key);
 		resolve->found = true;
+		resolve->seq = record->seq;
 		resolve->is_set = find.value != NULL;
 		if (find.value)
 			lg_buf_add(&resolve->value, find.value, find.value_len);
@@ -211,8 +213,11 @@ static int resolve_record(void *arg, const struct lg_record *record, struct lg_e
 		return rc;
 	bool covers = lg_scope_covers(&body.scope, resolve->key, strlen(resolve->key));
 	lg_scope_clear(&body.scope);
+	if (!covers)
+		return 0;
 	resolve->go_to = body.to;
-	return covers ? FOUND : 0;
+	resolve->seq = record->seq;
+	return FOUND;
 }
 
 /* What the key was, owned by the list of a history. */
@@ -310,19 +315,24 @@ static int resolve_at(struct key_history *history, uint64_t at, struct resolve *
 	const struct lg_log_query query = {
 		.to = at, .kinds = LG_STATE_KINDS, .key = history->key, .newest_first = true
 	};
-	uint64_t first = 1;
+	struct lg_error gone = LG_ERROR_INIT;
 	resolve->go_to = 0;
+	resolve->seq = 0;
 	int rc = at ? lg_log_query(history->config->log, &query, resolve_record, resolve, err) : 0;
 	if (rc < 0)
 		return rc;
-	if (rc == FOUND && (resolve->found || resolve->go_to))
-		return 0;
-	if (rc != FOUND && at)
-		rc = lg_log_first(history->config->log, &first, err);
-	if (rc >= 0 && first > 1)
+	rc = lg_log_has(history->config->log, resolve->seq + 1, at, &gone);
+	if (rc == LG_ENOTFOUND) { /* a record that is gone may have changed it */
+		lg_buf_clear(&resolve->value);
 		return value_before_all(history, at, resolve, err);
-	resolve->found = true; /* the empty state */
-	return rc < 0 ? rc : 0;
+	}
+	if (rc < 0) {
+		*err = gone;
+		return rc;
+	}
+	if (!resolve->found && !resolve->go_to)
+		resolve->found = true; /* the empty state */
+	return 0;
 }
 
 /* Each step goes to an earlier revision, so it ends. */

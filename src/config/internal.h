@@ -4,8 +4,9 @@
  *	state.c       a tree at a revision, from checkpoint and log
  *	apply.c       one record applied to a tree
  *	checkpoint.c  a tree as bytes and back
+ *	checkpointer.c  when one is written, in a thread beside the writers
  *	commit.c      changes, restores, controls: what each asks for, validated into records
- *	append.c      sealing records; checkpoints
+ *	append.c      sealing records
  *	group.c       one append for all who write at the time: conflict, unknown outcome, publishing
  *	control.c     marks and holds, folded from control records
  *	history.c     what touched a key or scope
@@ -37,7 +38,8 @@
 #define LG_STATE_KINDS   ((1u << LG_KIND_CHANGE) | (1u << LG_KIND_RESTORE))
 #define LG_CONTROL_KINDS ((1u << LG_KIND_MARK) | (1u << LG_KIND_HOLD) | (1u << LG_KIND_RELEASE))
 
-#define LG_TREE_CACHE 16
+#define LG_TREE_CACHE  16
+#define LG_DAMAGED_MAX 8
 
 /* What readers see; replaced whole. */
 struct lg_published {
@@ -98,8 +100,10 @@ struct lg_config {
 	bool asks_before; /* one of them has a say */
 	struct lg_cached_tree cache[LG_TREE_CACHE];
 	uint64_t cache_clock;
-	bool in_subscriber;      /* one is being asked or told: nothing may be written meanwhile */
-	uint64_t checkpoint_seq; /* newest known */
+	bool in_subscriber; /* one is being asked or told: nothing may be written meanwhile */
+	struct lg_checkpoint_job *checkpoint_job; /* being written, or written and not yet noted; NULL: none */
+	uint64_t damaged[LG_DAMAGED_MAX];         /* checkpoints that could not be read; 0: empty slot */
+	uint64_t checkpoint_seq;                  /* newest known */
 	size_t checkpoint_len;
 	size_t tail_cost;   /* what replaying from there costs an opener, in bytes of body */
 	bool tail_goes_far; /* a restore behind it brings back a part of a state from before it */
@@ -154,11 +158,17 @@ int lg_apply_record(struct lg_config *config, struct lg_tree *base, struct lg_tr
 int lg_check_root(const struct lg_tree *tree, const struct lg_record *record, struct lg_error *err);
 
 /* checkpoint.c */
-int lg_checkpoint_encode(uint64_t seq, uint64_t revision, const struct lg_tree *tree,
+int lg_checkpoint_encode(const struct lg_log_head *at, uint64_t revision, const struct lg_tree *tree,
 	const struct lg_controls *controls, struct lg_buf *buf, struct lg_error *err);
-/* LG_ECORRUPT when anything is off: checksum, order, root. */
-int lg_checkpoint_decode(const void *data, size_t len, uint64_t seq, uint64_t *ret_revision,
+/* LG_ECORRUPT when anything is off: checksum, history, order, root. */
+int lg_checkpoint_decode(const struct lg_log_checkpoint *checkpoint, uint64_t *ret_revision,
 	struct lg_tree **ret_tree, struct lg_controls *ret_controls, struct lg_error *err);
+
+/* checkpointer.c */
+/* Begins one when enough has gathered behind the last. Lock held. */
+void lg_checkpoint_if_due(struct lg_config *config);
+/* Waits for the one being written. Before closing. */
+void lg_checkpoint_finish(struct lg_config *config);
 
 /* control.c */
 void lg_controls_clear(struct lg_controls *controls);
@@ -227,7 +237,6 @@ int lg_request_seal(struct lg_config *config, struct lg_request *request, const 
 void lg_request_unseal(struct lg_request *request);
 /* LG_EINVALID when actor or reason could not be shown, or kept in a checkpoint. */
 int lg_author_check(const struct lg_author *author, struct lg_error *err);
-void lg_append_checkpoint_if_due(struct lg_config *config);
 
 /* history.c */
 /* Walks the members of "set" and "unset" of a canonical change body without building it.  value NULL for unset. */

@@ -147,26 +147,62 @@ static struct stone *find_stone(const struct road *road, uint64_t at)
 	return low < road->count && road->stones[low].in_force_to >= at ? &road->stones[low] : NULL;
 }
 
+static bool is_damaged(const struct lg_config *config, uint64_t seq)
+{
+	for (size_t i = 0; i < LG_DAMAGED_MAX; i++) {
+		if (seq && config->damaged[i] == seq)
+			return true;
+	}
+	return false;
+}
+
+/* The newest checkpoint at or before `at` that is not known to be damaged, 0: there is none. */
+static int find_checkpoint(struct lg_config *config, uint64_t at, uint64_t *ret_seq, struct lg_error *err)
+{
+	struct lg_error none = LG_ERROR_INIT;
+	uint64_t seq = at + 1;
+	int rc = 0;
+	do
+		rc = seq > 1 ? lg_log_checkpoint_find(config->log, seq - 1, &seq, &none) : LG_ENOTFOUND;
+	while (rc == 0 && is_damaged(config, seq));
+	if (rc < 0 && rc != LG_ENOTFOUND) {
+		if (err)
+			*err = none;
+		return rc;
+	}
+	*ret_seq = rc == 0 ? seq : 0;
+	return 0;
+}
+
+/* The stretch that ends at road->at, back to a checkpoint or a restore of everything. */
+static int gather_stretch(
+	struct lg_config *config, struct road *road, uint64_t *ret_checkpoint, struct lg_error *err)
+{
+	const uint64_t end = road->at;
+	road->goes_on = false;
+	int rc = find_checkpoint(config, end, ret_checkpoint, err);
+	if (rc < 0 || *ret_checkpoint == end)
+		return rc;
+	const struct lg_log_query query = {
+		.from = *ret_checkpoint + 1, .to = end, .kinds = LG_STATE_KINDS, .newest_first = true
+	};
+	rc = lg_log_query(config->log, &query, gather, road, err);
+	if (rc < 0)
+		return rc;
+	uint64_t from = road->goes_on ? road->stones[road->count - 1].record.seq : *ret_checkpoint + 1;
+	return lg_log_has(config->log, from, end, err);
+}
+
 static int gather_all(struct lg_config *config, uint64_t at, struct road *road, uint64_t *ret_checkpoint,
 	struct lg_error *err)
 {
 	road->at = at;
 	do {
-		road->goes_on = false;
-		*ret_checkpoint = 0;
-		struct lg_error none = LG_ERROR_INIT;
-		int rc = lg_log_checkpoint_find(config->log, road->at, ret_checkpoint, &none);
-		if (rc < 0 && rc != LG_ENOTFOUND) {
-			*err = none;
-			return rc;
-		}
-		const struct lg_log_query query = { .from = *ret_checkpoint + 1,
-			.to = road->at,
-			.kinds = LG_STATE_KINDS,
-			.newest_first = true };
-		rc = *ret_checkpoint < road->at ? lg_log_query(config->log, &query, gather, road, err) : 0;
+		int rc = gather_stretch(config, road, ret_checkpoint, err);
 		if (rc < 0)
-			return rc;
+			return rc == LG_ENOTFOUND
+				? lg_context(err, rc, "the state of r%" PRIu64 " cannot be read", at)
+				: rc;
 	} while (road->goes_on);
 	for (size_t i = 0; i < road->count; i++) {
 		struct stone *stone = &road->stones[i];
@@ -203,21 +239,11 @@ static int read_checkpoint(void *arg, const struct lg_log_checkpoint *checkpoint
 	struct lg_state *state = arg;
 	state->base_seq = checkpoint->seq;
 	state->base_len = checkpoint->len;
-	return lg_checkpoint_decode(checkpoint->data, checkpoint->len, checkpoint->seq, &state->revision,
-		&state->tree, &state->controls, err);
+	return lg_checkpoint_decode(checkpoint, &state->revision, &state->tree, &state->controls, err);
 }
 
-/* From the beginning of the log, which retention must not have cut.  back_to: where the road towards `at` came to. */
-static int start_empty(
-	struct lg_config *config, uint64_t back_to, uint64_t at, struct lg_state *state, struct lg_error *err)
+static int start_empty(struct lg_state *state, struct lg_error *err)
 {
-	uint64_t first = 0;
-	int rc = back_to ? lg_log_first(config->log, &first, err) : 0;
-	if (rc < 0)
-		return rc;
-	if (first > 1)
-		return lg_fail(err, LG_ENOTFOUND, 0,
-			"r%" PRIu64 " was dropped by retention; the oldest one kept is r%" PRIu64, at, first);
 	state->tree = lg_tree_empty();
 	return state->tree ? 0 : lg_fail_nomem(err);
 }
@@ -275,30 +301,61 @@ static int check_checkpoint(struct lg_config *config, const struct lg_state *sta
 	return lg_log_query(config->log, &one, check_record_root, state->tree, err);
 }
 
-static int load(struct lg_config *config, uint64_t at, struct lg_state *state, struct lg_error *err)
+/* ret_checkpoint: the one that may be to blame when this fails, 0: none. */
+static int load(struct lg_config *config, uint64_t at, struct lg_state *state, uint64_t *ret_checkpoint,
+	struct lg_error *err)
 {
 	lg_cleanup(road_clear) struct road road = { 0 };
-	uint64_t checkpoint_seq;
-	int rc = gather_all(config, at, &road, &checkpoint_seq, err);
-	if (rc < 0)
-		return rc;
-	rc = checkpoint_seq ? lg_log_checkpoint_read(config->log, checkpoint_seq, read_checkpoint, state, err)
-			    : start_empty(config, road.at, at, state, err);
-	if (rc < 0)
-		return rc;
-	return road.count ? replay(config, &road, state, err) : check_checkpoint(config, state, err);
-}
-
-int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err)
-{
-	struct lg_state state = { 0 };
-	int rc = load(config, at, &state, err);
+	int rc = gather_all(config, at, &road, ret_checkpoint, err);
 	if (rc < 0) {
-		lg_state_clear(&state);
+		*ret_checkpoint = 0;
 		return rc;
 	}
-	*ret_state = state;
-	return 0;
+	rc = *ret_checkpoint ? lg_log_checkpoint_read(config->log, *ret_checkpoint, read_checkpoint, state, err)
+			     : start_empty(state, err);
+	if (rc < 0)
+		return rc;
+	rc = road.count ? replay(config, &road, state, err) : check_checkpoint(config, state, err);
+	if (rc != LG_ECORRUPT)
+		*ret_checkpoint = 0;
+	return rc;
+}
+
+/* False: there is no room to remember it, so it could be tried for ever. */
+static bool note_damage(struct lg_config *config, uint64_t seq)
+{
+	for (size_t i = 0; i < LG_DAMAGED_MAX; i++) {
+		if (config->damaged[i] == 0) {
+			config->damaged[i] = seq;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The log holds what a checkpoint holds: from one that is damaged, the road leads on to the one before it. */
+int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err)
+{
+	struct lg_error first = LG_ERROR_INIT;
+	for (bool again = false;; again = true) {
+		struct lg_state state = { 0 };
+		uint64_t checkpoint = 0;
+		struct lg_error why = LG_ERROR_INIT;
+		int rc = load(config, at, &state, &checkpoint, &why);
+		if (rc == 0) {
+			*ret_state = state;
+			return 0;
+		}
+		lg_state_clear(&state);
+		if (!again)
+			first = why;
+		bool on = (rc == LG_ECORRUPT || rc == LG_EIO) && checkpoint && note_damage(config, checkpoint);
+		if (on)
+			continue;
+		if (err)
+			*err = again ? first : why;
+		return again ? first.code : rc;
+	}
 }
 
 static int first_seq(void *arg, const struct lg_record *record, struct lg_error *err)
@@ -325,6 +382,12 @@ int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret
 	int rc = at ? lg_log_query(config->log, &newest, first_seq, &revision, err) : 0;
 	if (rc < 0)
 		return rc;
+	struct lg_error gone = LG_ERROR_INIT;
+	rc = lg_log_has(config->log, revision + 1, at, &gone);
+	if (rc == LG_ENOTFOUND)
+		revision = at; /* a record that is gone may have changed the state since */
+	else if (rc < 0)
+		return lg_fail(err, rc, 0, "%s", gone.message);
 	known = revision ? recall(config, revision) : NULL;
 	if (!known && revision == config->published->revision)
 		known = lg_tree_ref(config->published->tree);

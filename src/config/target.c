@@ -251,29 +251,33 @@ static int note_seq(void *arg, const struct lg_record *record, struct lg_error *
 static int target_revision(struct lg_config *config, uint64_t revision, uint64_t *ret_revision,
 	struct lg_buf *ret_why, struct lg_error *err)
 {
-	uint64_t first;
 	if (revision == 0) {
 		why(ret_why, "the empty state before the first revision");
 		*ret_revision = 0;
 		return 0;
 	}
-	int rc = lg_log_first(config->log, &first, err);
-	if (rc < 0)
-		return rc;
 	if (revision > config->head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0, "there is no r%" PRIu64 "; the newest record is r%" PRIu64,
 			revision, config->head.seq);
-	if (revision < first)
-		return lg_fail(err, LG_ENOTFOUND, 0,
-			"r%" PRIu64 " was dropped by retention; the oldest one kept is r%" PRIu64, revision,
-			first);
+	int rc = lg_log_has(config->log, revision, revision, err);
+	if (rc < 0)
+		return rc;
 	/* a record that changed no state (a mark, a hold) stands for the revision that was in force */
 	const struct lg_log_query query = {
 		.to = revision, .kinds = LG_STATE_KINDS, .newest_first = true, .no_body = true
 	};
-	*ret_revision = revision;
-	rc = lg_log_query(config->log, &query, note_seq, ret_revision, err);
-	return rc < 0 ? rc : 0;
+	uint64_t in_force = 0;
+	rc = lg_log_query(config->log, &query, note_seq, &in_force, err);
+	if (rc < 0)
+		return rc;
+	/* that one may be gone: then the record itself names the state */
+	struct lg_error gone = LG_ERROR_INIT;
+	bool known = rc == 1;
+	rc = known ? lg_log_has(config->log, in_force, revision, &gone) : 0;
+	if (rc < 0 && rc != LG_ENOTFOUND)
+		return lg_fail(err, rc, 0, "%s", gone.message);
+	*ret_revision = known && rc == 0 ? in_force : revision;
+	return 0;
 }
 
 static int resolve(struct lg_config *config, const char *target, const struct lg_scope *scope,

@@ -1,6 +1,7 @@
 #include "io/file.h"
 
 #include "base/cleanup.h"
+#include "base/pages.h"
 #include "base/text.h"
 #include "io/fault.h"
 #include "io/random.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define PIECE_SIZE ((size_t)4 << 20)
 #define READ_CHUNK ((size_t)64 * 1024)
 #define LINKS_MAX  40 /* as the kernel follows */
 
@@ -111,6 +113,54 @@ int lg_file_read(const char *path, size_t max, struct lg_buf *buf, struct lg_err
 		return lg_fail(err, LG_EINVALID, 0, "'%s' is too large: %jd bytes, at most %zu are read", path,
 			(intmax_t)st.st_size, max);
 	return lg_fd_read(fd, path, max, buf, err);
+}
+
+/* As many of len bytes as there are. */
+static int read_up_to(int fd, char *data, size_t len, const char *name, size_t *ret_len, struct lg_error *err)
+{
+	size_t at = 0;
+	int fault = lg_fault_check(LG_FAULT_READ, name);
+	if (fault)
+		return lg_fail(err, LG_EIO, fault, "cannot read '%s'", name);
+	while (at < len) {
+		ssize_t n = read(fd, data + at, len - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return lg_fail(err, LG_EIO, errno, "cannot read '%s'", name);
+		if (n == 0)
+			break;
+		at += (size_t)n;
+	}
+	*ret_len = at;
+	return 0;
+}
+
+int lg_file_load(const char *path, size_t max, void **ret_data, size_t *ret_len, struct lg_error *err)
+{
+	lg_autoclose int fd = -1;
+	struct stat st;
+	size_t got = 0;
+	int rc = open_regular(path, &fd, &st, err);
+	if (rc < 0)
+		return rc;
+	size_t len = (size_t)st.st_size;
+	if ((uintmax_t)st.st_size > max)
+		return lg_fail(err, LG_EINVALID, 0, "'%s' is too large: %jd bytes, at most %zu are read", path,
+			(intmax_t)st.st_size, max);
+	void *data = lg_pages_map(len + 1);
+	if (!data)
+		return lg_fail_nomem(err);
+	rc = read_up_to(fd, data, len, path, &got, err);
+	if (rc == 0 && got != len)
+		rc = lg_fail(err, LG_EIO, 0, "'%s' became shorter while it was read", path);
+	if (rc < 0) {
+		lg_pages_unmap(data, len + 1);
+		return rc;
+	}
+	*ret_data = data;
+	*ret_len = len;
+	return 0;
 }
 
 int lg_file_hash(const char *path, uint8_t ret_hash[32], struct lg_error *err)
@@ -393,12 +443,27 @@ static int set_meta(const struct replace *replace, int fd, struct lg_error *err)
 	return 0;
 }
 
+/* Synced piece by piece: one sync of all would hold up every other sync on the file system meanwhile. */
+static int write_in_pieces(int fd, const char *data, size_t len, const char *name, struct lg_error *err)
+{
+	int rc = 0;
+	for (size_t at = 0; rc == 0;) {
+		size_t piece = len - at < PIECE_SIZE ? len - at : PIECE_SIZE;
+		rc = lg_write_all(fd, data + at, piece, name, err);
+		at += piece;
+		if (rc < 0 || at == len)
+			break;
+		rc = lg_fsync(fd, name, err);
+	}
+	return rc;
+}
+
 static int fill_temp(struct replace *replace, const void *data, size_t len, struct lg_error *err)
 {
 	lg_autoclose int fd = -1;
 	int rc = create_temp(replace, &fd, err);
 	if (rc == 0)
-		rc = lg_write_all(fd, data, len, replace->place.path, err);
+		rc = write_in_pieces(fd, data, len, replace->place.path, err);
 	if (rc == 0)
 		rc = set_meta(replace, fd, err);
 	if (rc == 0)

@@ -30,7 +30,9 @@ int lg_file_replace(const char *path, const void *data, size_t len,
 /* Whole regular file into buf (appended), at most max bytes: a larger one is LG_EINVALID.  LG_ENOTFOUND when absent.
  * Never blocks on a FIFO or device (LG_EINVALID). "-" is not special. */
 int lg_file_read(const char *path, size_t max, struct lg_buf *buf, struct lg_error *err);
-/* The same from an open descriptor (stdin), which may be a pipe. name is for messages. */
+/* Whole regular file, at most max bytes, into fresh pages of len + 1 bytes: lg_pages_unmap(data, len + 1). */
+int lg_file_load(const char *path, size_t max, void **ret_data, size_t *ret_len, struct lg_error *err);
+/* As lg_file_read, from an open descriptor (stdin), which may be a pipe. name is for messages. */
 int lg_fd_read(int fd, const char *name, size_t max, struct lg_buf *buf, struct lg_error *err);
 
 int lg_file_exists(const char *path);                       /* 1, 0; other failures count as 0 */

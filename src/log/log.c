@@ -104,22 +104,39 @@ static int visit_one(void *arg, const struct lg_record *record, struct lg_error 
 	return one->visit(one->arg, record, err);
 }
 
+static int gone(const struct lg_log_gap *gap, uint64_t seq, struct lg_error *err)
+{
+	switch (gap->reason) {
+	case LG_GAP_RETENTION:
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"retention dropped record %" PRIu64 "; the next one kept is %" PRIu64, seq,
+			gap->last + 1);
+	case LG_GAP_LOST:
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"record %" PRIu64
+			" was lost to damage, as the salvage of this log says; the next one is "
+			"%" PRIu64,
+			seq, gap->last + 1);
+	}
+	return lg_fail(err, LG_EINTERNAL, 0, "a gap of no reason");
+}
+
 /* Why there is no such record. */
 static int not_found(struct lg_log *log, uint64_t seq, struct lg_error *err)
 {
-	struct lg_log_head head, base;
+	struct lg_log_head head;
+	struct lg_log_gap gap;
 	int rc;
 
-	if ((rc = lg_log_head(log, &head, err)) < 0 || (rc = lg_log_base(log, &base, err)) < 0)
+	if ((rc = lg_log_head(log, &head, err)) < 0 || (rc = lg_log_gap(log, seq, &gap, err)) < 0)
 		return rc;
 	if (seq == 0)
 		return lg_fail(err, LG_ENOTFOUND, 0, "there is no record 0: the first is 1");
 	if (seq > head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0, "there is no record %" PRIu64 ": the log ends at %" PRIu64,
 			seq, head.seq);
-	if (seq <= base.seq)
-		return lg_fail(err, LG_ENOTFOUND, 0,
-			"retention dropped record %" PRIu64 ": the log begins at %" PRIu64, seq, base.seq + 1);
+	if (rc == 1 && gap.last >= seq)
+		return gone(&gap, seq, err);
 	return lg_fail(err, LG_ECORRUPT, 0, "record %" PRIu64 " is missing though the log ends at %" PRIu64,
 		seq, head.seq);
 }
@@ -179,26 +196,62 @@ int lg_log_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq, s
 	return log->ops->checkpoint_find(log, at, ret_seq, err);
 }
 
-int lg_log_checkpoint_read(struct lg_log *log, uint64_t at,
-	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-	struct lg_error *err)
+int lg_log_checkpoint_read(
+	struct lg_log *log, uint64_t seq, lg_log_checkpoint_visit *visit, void *arg, struct lg_error *err)
 {
-	return log->ops->checkpoint_read(log, at, visit, arg, err);
+	return log->ops->checkpoint_read(log, seq, visit, arg, err);
 }
 
-int lg_log_trim(struct lg_log *log, uint64_t before, struct lg_error *err)
+int lg_log_checkpoint_drop(struct lg_log *log, uint64_t seq, struct lg_error *err)
 {
-	return log->ops->trim(log, before, err);
+	return log->ops->checkpoint_drop(log, seq, err);
+}
+
+int lg_log_trim(
+	struct lg_log *log, uint64_t before, const uint64_t *keep, size_t keep_count, struct lg_error *err)
+{
+	for (size_t i = 0; i < keep_count; i++) {
+		if (keep[i] == 0 || (i && keep[i] <= keep[i - 1]))
+			return lg_fail(err, LG_EINTERNAL, 0, "what a trim keeps is not in order");
+	}
+	return log->ops->trim(log, before, keep, keep_count, err);
+}
+
+int lg_log_gap(struct lg_log *log, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err)
+{
+	return log->ops->gap(log, at, ret_gap, err);
+}
+
+int lg_log_skip(struct lg_log *log, const struct lg_log_gap *gap, struct lg_error *err)
+{
+	if (gap->first == 0 || gap->last < gap->first)
+		return lg_fail(
+			err, LG_EINTERNAL, 0, "a gap from %" PRIu64 " to %" PRIu64, gap->first, gap->last);
+	return log->ops->skip(log, gap, err);
 }
 
 int lg_log_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err)
 {
-	return log->ops->first(log, ret_seq, err);
+	struct lg_log_gap gap;
+	struct lg_log_head head;
+	int rc = lg_log_gap(log, UINT64_MAX, &gap, err);
+	if (rc == 1)
+		*ret_seq = gap.last + 1;
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = lg_log_head(log, &head, err);
+	if (rc == 0)
+		*ret_seq = head.seq ? 1 : 0;
+	return rc;
 }
 
-int lg_log_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err)
+int lg_log_has(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err)
 {
-	return log->ops->base(log, ret_base, err);
+	struct lg_log_gap gap;
+	int rc = from <= to ? lg_log_gap(log, to, &gap, err) : 0;
+	if (rc <= 0 || gap.last < from)
+		return rc < 0 ? rc : 0;
+	return gone(&gap, gap.last < to ? gap.last : to, err);
 }
 
 int lg_log_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err)
@@ -216,6 +269,13 @@ int lg_log_check(struct lg_log *log, struct lg_error *err)
 	return log->ops->check ? log->ops->check(log, err) : 0;
 }
 
+struct chain {
+	struct lg_log *log;
+	struct lg_log_head previous;
+	lg_log_visit *visit; /* or NULL */
+	void *arg;
+};
+
 static int visit_hash(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	struct lg_log_head *head = arg;
@@ -225,33 +285,76 @@ static int visit_hash(void *arg, const struct lg_record *record, struct lg_error
 	return 0;
 }
 
-static int visit_chain(void *arg, const struct lg_record *record, struct lg_error *err)
+/* Over the gap that begins behind `previous` and ends just before `seq`, if there is one. */
+static int step_over(struct chain *chain, uint64_t seq, struct lg_error *err)
 {
-	struct lg_log_head *previous = arg;
-	int rc = lg_record_check(record, previous->seq, previous->hash, err);
-	return rc < 0 ? rc : visit_hash(previous, record, err);
+	struct lg_log_gap gap;
+	int rc = lg_log_gap(chain->log, seq - 1, &gap, err);
+	if (rc == 1 && gap.first == chain->previous.seq + 1 && gap.last == seq - 1) {
+		chain->previous.seq = gap.last;
+		memcpy(chain->previous.hash, gap.hash, LG_HASH_SIZE);
+	}
+	return rc < 0 ? rc : 0;
 }
 
-int lg_log_verify_chain(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err)
+static int visit_chain(void *arg, const struct lg_record *record, struct lg_error *err)
 {
-	struct lg_log_head head, previous;
-	int rc;
+	struct chain *chain = arg;
+	int rc = record->seq > chain->previous.seq + 1 ? step_over(chain, record->seq, err) : 0;
+	if (rc == 0)
+		rc = lg_record_check(record, chain->previous.seq, chain->previous.hash, err);
+	if (rc == 0 && chain->visit)
+		rc = chain->visit(chain->arg, record, err);
+	return rc != 0 ? rc : visit_hash(&chain->previous, record, err);
+}
 
-	if ((rc = lg_log_head(log, &head, err)) < 0 || (rc = lg_log_base(log, &previous, err)) < 0)
+/* What record `from` follows. */
+static int find_previous(struct chain *chain, uint64_t from, struct lg_error *err)
+{
+	struct lg_log_gap gap;
+	if (from <= 1)
+		return 0;
+	int rc = lg_log_gap(chain->log, from, &gap, err);
+	if (rc == 1 && gap.last >= from)
+		return gone(&gap, from, err);
+	if (rc == 1 && gap.last == from - 1) {
+		chain->previous.seq = gap.last;
+		memcpy(chain->previous.hash, gap.hash, LG_HASH_SIZE);
+		return 0;
+	}
+	return rc < 0 ? rc : lg_log_get(chain->log, from - 1, visit_hash, &chain->previous, err);
+}
+
+int lg_log_walk_chain(
+	struct lg_log *log, uint64_t from, uint64_t to, lg_log_visit *visit, void *arg, struct lg_error *err)
+{
+	struct chain chain = { .log = log, .visit = visit, .arg = arg };
+	struct lg_log_head head;
+	int rc = lg_log_head(log, &head, err);
+	if (rc < 0)
 		return rc;
-	if (from == 0)
-		from = previous.seq + 1;
 	if (to == 0 || to > head.seq)
 		to = head.seq;
 	if (from > to)
 		return 0;
-	if (from <= previous.seq)
-		return not_found(log, from, err);
-	if (from != previous.seq + 1 && (rc = lg_log_get(log, from - 1, visit_hash, &previous, err)) < 0)
+	rc = find_previous(&chain, from, err);
+	if (rc < 0)
 		return rc;
 	struct lg_log_query query = { .from = from, .to = to };
-	rc = lg_log_query(log, &query, visit_chain, &previous, err);
-	if (rc == 0 && previous.seq != to)
-		return lg_fail(err, LG_ECORRUPT, 0, "record %" PRIu64 " is missing", previous.seq + 1);
-	return rc;
+	rc = lg_log_query(log, &query, visit_chain, &chain, err);
+	if (rc > 0)
+		return rc;
+	if (rc == 0 && chain.previous.seq < to) {
+		struct lg_log_gap gap; /* a range may end within one */
+		rc = lg_log_gap(log, to, &gap, err);
+		if (rc == 0 || (rc == 1 && (gap.first != chain.previous.seq + 1 || gap.last < to)))
+			return lg_fail(
+				err, LG_ECORRUPT, 0, "record %" PRIu64 " is missing", chain.previous.seq + 1);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int lg_log_verify_chain(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err)
+{
+	return lg_log_walk_chain(log, from, to, NULL, NULL, err);
 }

@@ -46,11 +46,24 @@ struct lg_log_query {
 	uint64_t limit; /* 0: none */
 };
 
-/* A whole tree at a seq, as opaque bytes (config/checkpoint.h knows the format). */
+/* A whole tree at a seq, as opaque bytes (config/checkpoint.c knows the format). */
 struct lg_log_checkpoint {
 	uint64_t seq;
+	uint8_t hash[LG_HASH_SIZE]; /* of the record `seq`: says of which history it is */
 	const void *data;
 	size_t len;
+};
+typedef int lg_log_checkpoint_visit(
+	void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
+
+enum lg_gap_reason { LG_GAP_RETENTION, LG_GAP_LOST };
+
+/* The records first … last are gone; the chain goes on behind them, since the hash that record last + 1 follows is kept.
+ * Gaps do not touch each other: between two of them lies at least one record. */
+struct lg_log_gap {
+	uint64_t first, last;
+	uint8_t hash[LG_HASH_SIZE]; /* of record `last` */
+	enum lg_gap_reason reason;  /* retention dropped them; or they were lost, and salvage said so */
 };
 
 struct lg_log_open {
@@ -73,22 +86,29 @@ struct lg_log_ops {
 		const struct lg_log_head *expected, struct lg_error *err);
 	int (*query)(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 		struct lg_error *err);
+	/* Durable before it returns, whole or absent.  Whether seq and hash are of this log is asked when it is looked
+	   for.  This one and checkpoint_drop may run in a thread of their own beside
+	   any other call, and hold up no append.  LG_EBUSY: another process is at it. */
 	int (*checkpoint_write)(
 		struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
-	/* seq of the newest checkpoint with seq <= at, without reading it; LG_ENOTFOUND when there is none */
+	/* seq of the newest checkpoint with seq <= at that belongs to this log's history; LG_ENOTFOUND when there is none */
 	int (*checkpoint_find)(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err);
-	/* newest checkpoint with seq <= at; data valid during visit; LG_ENOTFOUND when there is none */
-	int (*checkpoint_read)(struct lg_log *log, uint64_t at,
-		int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err),
-		void *arg, struct lg_error *err);
+	/* the one at exactly this seq; data valid during visit; LG_ENOTFOUND when there is none (any more) */
+	int (*checkpoint_read)(struct lg_log *log, uint64_t seq, lg_log_checkpoint_visit *visit, void *arg,
+		struct lg_error *err);
+	/* absent is fine */
+	int (*checkpoint_drop)(struct lg_log *log, uint64_t seq, struct lg_error *err);
 	/* drops records with seq < before, and checkpoints with seq < before - 1 (one at before - 1 is what the kept
-	   records continue); refused (LG_EINVALID) unless before <= head and a checkpoint exists within
-	   [before - 1, head].  `first` afterwards is `before`; nothing happens when it is already there or later */
-	int (*trim)(struct lg_log *log, uint64_t before, struct lg_error *err);
-	int (*first)(struct lg_log *log, uint64_t *ret_seq,
-		struct lg_error *err); /* oldest seq kept; 0 when empty */
-	/* what the oldest kept record follows: zeros, or after a trim the seq and hash of the newest dropped record */
-	int (*base)(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err);
+	   records continue), but for those of the seqs in keep (ascending); refused (LG_EINVALID) unless before <= head
+	   and a checkpoint exists within [before - 1, head].  Seqs that are gone already are passed over.  In pieces, each
+	   whole: after a failure some of it may have happened */
+	int (*trim)(struct lg_log *log, uint64_t before, const uint64_t *keep, size_t keep_count,
+		struct lg_error *err);
+	/* the newest gap with first <= at: 1, or 0 when there is none */
+	int (*gap)(struct lg_log *log, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err);
+	/* salvage: the records that would follow the head are lost up to gap->last (gap->first: head + 1).  Written with
+	   the next append of this handle, which expects {gap->last, gap->hash} */
+	int (*skip)(struct lg_log *log, const struct lg_log_gap *gap, struct lg_error *err);
 	/* 1: somebody may have appended since the last call (or since open), 0: timeout_ms passed; own appends do not
 	   count.  timeout_ms < 0: no limit */
 	int (*wait)(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
@@ -127,18 +147,27 @@ int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SI
 int lg_log_checkpoint_write(
 	struct lg_log *log, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
 int lg_log_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err);
-int lg_log_checkpoint_read(struct lg_log *log, uint64_t at,
-	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-	struct lg_error *err);
-int lg_log_trim(struct lg_log *log, uint64_t before, struct lg_error *err);
+int lg_log_checkpoint_read(
+	struct lg_log *log, uint64_t seq, lg_log_checkpoint_visit *visit, void *arg, struct lg_error *err);
+int lg_log_checkpoint_drop(struct lg_log *log, uint64_t seq, struct lg_error *err);
+int lg_log_trim(
+	struct lg_log *log, uint64_t before, const uint64_t *keep, size_t keep_count, struct lg_error *err);
+/* Newest gap with first <= at: 1, else 0. */
+int lg_log_gap(struct lg_log *log, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err);
+int lg_log_skip(struct lg_log *log, const struct lg_log_gap *gap, struct lg_error *err);
+/* Oldest seq from which every record up to the head is there; 0 when the log is empty. */
 int lg_log_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err);
-int lg_log_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err);
+/* 0: the records from … to are all there.  LG_ENOTFOUND: not all, and why. */
+int lg_log_has(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err);
 int lg_log_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
 int lg_log_wait_fd(struct lg_log *log); /* -1: there is none */
 int lg_log_check(struct lg_log *log, struct lg_error *err);
-/* Walks [from, to] (from 0: the oldest kept; to 0: the head) and recomputes the chain; LG_ECORRUPT names the first seq that
- * does not hold.  The chain proves that nothing before the head was altered; that the head itself is the newest there ever
- * was, only somebody who remembers a newer one can tell. */
+/* Walks [from, to] (from 0: the oldest kept; to 0: the head), over gaps, and recomputes the chain; LG_ECORRUPT names the
+ * first seq that does not hold.  The chain proves that nothing before the head was altered; that the head itself is the
+ * newest there ever was, only somebody who remembers a newer one can tell. */
 int lg_log_verify_chain(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err);
+/* The same, and visits each record once it holds. */
+int lg_log_walk_chain(
+	struct lg_log *log, uint64_t from, uint64_t to, lg_log_visit *visit, void *arg, struct lg_error *err);
 
 #endif

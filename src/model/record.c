@@ -14,6 +14,9 @@ static const char *const kind_names[LG_KIND_COUNT] = {
 	[LG_KIND_DELIVERY] = "delivery",
 	[LG_KIND_INCIDENT] = "incident",
 	[LG_KIND_ROLLBACK] = "rollback",
+	[LG_KIND_TRIM] = "trim",
+	[LG_KIND_REFUSAL] = "refusal",
+	[LG_KIND_SALVAGE] = "salvage",
 };
 
 const char *lg_kind_name(enum lg_kind kind)

@@ -4,14 +4,14 @@
 static void check_empty(struct fixture *f)
 {
 	struct lg_error err = LG_ERROR_INIT;
-	struct lg_log_head head = { .seq = 99 }, base = { .seq = 99 };
+	struct lg_log_head head = { .seq = 99 };
+	struct lg_log_gap gap;
 	struct lg_log_head nothing = { 0 };
 	uint64_t seq = 99;
 
 	lg_assert_ok(lg_log_head(f->log, &head, &err), &err);
 	assert_memory_equal(&head, &nothing, sizeof head);
-	lg_assert_ok(lg_log_base(f->log, &base, &err), &err);
-	assert_memory_equal(&base, &nothing, sizeof base);
+	lg_assert_code(lg_log_gap(f->log, UINT64_MAX, &gap, &err), 0, &err);
 	lg_assert_ok(lg_log_first(f->log, &seq, &err), &err);
 	assert_int_equal(seq, 0);
 	assert_int_equal(lg_test_seqs(f->log, &(struct lg_log_query){ 0 }, NULL, 0), 0);
@@ -243,13 +243,15 @@ static void check_readonly(struct fixture *f)
 	struct lg_log *log = NULL;
 
 	lg_test_fill(f->log, 5);
-	struct lg_log_checkpoint checkpoint = { .seq = 5, .data = "x", .len = 1 };
-	lg_assert_ok(lg_log_checkpoint_write(f->log, &checkpoint, &err), &err);
+	lg_assert_ok(lg_test_checkpoint(f->log, 5, "x", 1, &err), &err);
 	lg_assert_ok(fixture_open(f, &(struct lg_log_open){ .readonly = true }, &log, &err), &err);
 	assert_int_equal(lg_test_head_seq(log), 5);
 	lg_assert_code(lg_test_append(log, LG_KIND_MARK, "{}", NULL, 0, &err), LG_EREADONLY, &err);
-	lg_assert_code(lg_log_checkpoint_write(log, &checkpoint, &err), LG_EREADONLY, &err);
-	lg_assert_code(lg_log_trim(log, 3, &err), LG_EREADONLY, &err);
+	lg_assert_code(lg_test_checkpoint(log, 5, "x", 1, &err), LG_EREADONLY, &err);
+	lg_assert_code(lg_log_checkpoint_drop(log, 5, &err), LG_EREADONLY, &err);
+	lg_assert_code(lg_log_trim(log, 3, NULL, 0, &err), LG_EREADONLY, &err);
+	lg_assert_code(
+		lg_log_skip(log, &(struct lg_log_gap){ .first = 6, .last = 6 }, &err), LG_EREADONLY, &err);
 	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
 	lg_test_fill(f->log, 2);
 	assert_int_equal(lg_test_head_seq(log), 7);

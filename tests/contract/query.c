@@ -45,15 +45,15 @@ static void check_kinds(struct fixture *f)
 		for (unsigned kind = 0; kind < LG_KIND_COUNT; kind++)
 			lg_assert_ok(lg_test_append(f->log, (enum lg_kind)kind, "{}", NULL, 0, &err), &err);
 
-	/* 1 and 9 change, 2 and 10 restore, 3 and 11 mark, … 8 and 16 rollback */
-	SEQS(f->log, Q(.kinds = MARKS), 3, 11);
-	SEQS(f->log, Q(.kinds = CHANGES | 1u << LG_KIND_RESTORE), 1, 2, 9, 10);
+	/* 1 and 12 change, 2 and 13 restore, 3 and 14 mark, … 8 and 19 rollback, … */
+	SEQS(f->log, Q(.kinds = MARKS), 3, 14);
+	SEQS(f->log, Q(.kinds = CHANGES | 1u << LG_KIND_RESTORE), 1, 2, 12, 13);
 	SEQS(f->log, Q(.kinds = CHANGES | 1u << LG_KIND_RESTORE, .newest_first = true, .to = 8, .limit = 1), 2);
-	SEQS(f->log, Q(.kinds = 1u << LG_KIND_HOLD | 1u << LG_KIND_RELEASE | MARKS, .from = 4), 4, 5, 11, 12,
-		13);
-	SEQS(f->log, Q(.kinds = 1u << LG_KIND_ROLLBACK, .newest_first = true), 16, 8);
+	SEQS(f->log, Q(.kinds = 1u << LG_KIND_HOLD | 1u << LG_KIND_RELEASE | MARKS, .from = 4), 4, 5, 14, 15,
+		16);
+	SEQS(f->log, Q(.kinds = 1u << LG_KIND_ROLLBACK, .newest_first = true), 19, 8);
 	SEQS(f->log, Q(.kinds = (1u << LG_KIND_COUNT) - 1, .limit = 3), 1, 2, 3);
-	SEQS(f->log, Q(.kinds = MARKS | 1u << 31), 3, 11);
+	SEQS(f->log, Q(.kinds = MARKS | 1u << 31), 3, 14);
 }
 
 static void append_keys(struct lg_log *log, const char *const *keys, size_t count)

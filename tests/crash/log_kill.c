@@ -52,6 +52,7 @@ static int write_forever(const char *path, int out, uint64_t random)
 		if (write(out, &word, sizeof word) != sizeof word)
 			return 1;
 		struct lg_log_checkpoint checkpoint = { .seq = at.seq, .data = body, .len = 50000 };
+		memcpy(checkpoint.hash, at.hash, LG_HASH_SIZE);
 		if (next_random(&random) % 8 == 0 && lg_log_checkpoint_write(log, &checkpoint, NULL) < 0)
 			return 1;
 	}

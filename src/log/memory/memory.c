@@ -16,12 +16,6 @@ struct kept {
 	size_t key_count;
 };
 
-struct kept_checkpoint {
-	uint64_t seq;
-	void *data;
-	size_t len;
-};
-
 /* What the handles of one name share. */
 struct store {
 	struct store *next;
@@ -29,10 +23,11 @@ struct store {
 	unsigned users;
 	pthread_mutex_t mutex; /* recursive: a visitor may read */
 	pthread_cond_t grown;
-	struct lg_log_head base;
-	struct kept **records; /* records[i] has the seq base.seq + 1 + i */
+	struct kept **records; /* records[i] has the seq i + 1; NULL: it is gone */
 	size_t count, size;
-	struct kept_checkpoint *checkpoints; /* by seq */
+	struct lg_log_gap *gaps; /* by seq */
+	size_t gap_count;
+	struct lg_log_checkpoint *checkpoints; /* by seq; data is owned */
 	size_t checkpoint_count;
 };
 
@@ -41,6 +36,7 @@ struct memory {
 	struct store *store;
 	bool readonly;
 	uint64_t seen;
+	struct lg_log_gap skip; /* to go with the next append; first 0: none */
 };
 
 static pthread_mutex_t stores_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -103,8 +99,8 @@ static struct kept *kept_new(const struct lg_record *record)
 
 static struct lg_log_head store_head(const struct store *store)
 {
-	struct lg_log_head head = store->base;
-	if (store->count) {
+	struct lg_log_head head = { 0 };
+	if (store->count) { /* the newest one is always there */
 		const struct lg_record *last = &store->records[store->count - 1]->record;
 		head.seq = last->seq;
 		memcpy(head.hash, last->hash, LG_HASH_SIZE);
@@ -119,8 +115,9 @@ static void store_free(struct store *store)
 	for (size_t i = 0; i < store->count; i++)
 		kept_free(store->records[i]);
 	for (size_t i = 0; i < store->checkpoint_count; i++)
-		free(store->checkpoints[i].data);
+		free((void *)(uintptr_t)store->checkpoints[i].data);
 	free(store->records);
+	free(store->gaps);
 	free(store->checkpoints);
 	free(store->name);
 	pthread_cond_destroy(&store->grown);
@@ -216,7 +213,7 @@ static void memory_close(struct lg_log *log)
 	free(memory);
 }
 
-/* --- head, first, base ----------------------------------------------------------------------------------------------- */
+/* --- head, gaps ------------------------------------------------------------------------------------------------------ */
 
 static int memory_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err)
 {
@@ -226,20 +223,25 @@ static int memory_head(struct lg_log *log, struct lg_log_head *ret_head, struct 
 	return unlock(store, 0);
 }
 
-static int memory_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err)
+static int memory_gap(struct lg_log *log, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err)
 {
 	struct store *store = lock(log);
 	(void)err;
-	*ret_seq = store->count ? store->base.seq + 1 : 0;
-	return unlock(store, 0);
+	size_t i = store->gap_count;
+	while (i > 0 && store->gaps[i - 1].first > at)
+		i--;
+	if (i)
+		*ret_gap = store->gaps[i - 1];
+	return unlock(store, i ? 1 : 0);
 }
 
-static int memory_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err)
+static int reserve_gap(struct store *store)
 {
-	struct store *store = lock(log);
-	(void)err;
-	*ret_base = store->base;
-	return unlock(store, 0);
+	struct lg_log_gap *gaps = reallocarray(store->gaps, store->gap_count + 1, sizeof *gaps);
+	if (!gaps)
+		return LG_ENOMEM;
+	store->gaps = gaps;
+	return 0;
 }
 
 /* --- append ---------------------------------------------------------------------------------------------------------- */
@@ -264,26 +266,45 @@ static int reserve(struct store *store, size_t more)
 	return 0;
 }
 
-static int append_locked(struct store *store, const struct lg_record *records, size_t count,
+static int check_expected(struct store *store, const struct lg_log_gap *skip,
 	const struct lg_log_head *expected, struct lg_error *err)
 {
 	struct lg_log_head head = store_head(store);
-	if (head.seq != expected->seq || memcmp(head.hash, expected->hash, LG_HASH_SIZE) != 0)
-		return lg_fail(err, LG_ECONFLICT, 0,
-			"the log has moved on: it is at record %" PRIu64 ", not at %" PRIu64, head.seq,
-			expected->seq);
-	if (reserve(store, count) < 0)
-		return lg_fail_nomem(err);
-	for (size_t i = 0; i < count; i++) {
-		struct kept *kept = kept_new(&records[i]);
-		if (!kept) {
-			while (i-- > 0)
-				kept_free(store->records[store->count + i]);
-			return lg_fail_nomem(err);
-		}
-		store->records[store->count + i] = kept;
+	if (skip->first && skip->first != head.seq + 1)
+		return lg_fail(err, LG_EINVALID, 0, "a gap from %" PRIu64 " does not follow record %" PRIu64,
+			skip->first, head.seq);
+	if (skip->first) {
+		head.seq = skip->last;
+		memcpy(head.hash, skip->hash, LG_HASH_SIZE);
 	}
-	store->count += count;
+	if (head.seq == expected->seq && memcmp(head.hash, expected->hash, LG_HASH_SIZE) == 0)
+		return 0;
+	return lg_fail(err, LG_ECONFLICT, 0,
+		"the log has moved on: it is at record %" PRIu64 ", not at %" PRIu64, head.seq, expected->seq);
+}
+
+static int append_locked(struct store *store, const struct lg_log_gap *skip, const struct lg_record *records,
+	size_t count, const struct lg_log_head *expected, struct lg_error *err)
+{
+	int rc = check_expected(store, skip, expected, err);
+	if (rc < 0)
+		return rc;
+	size_t skipped = skip->first ? (size_t)(skip->last - skip->first + 1) : 0;
+	if (reserve(store, skipped + count) < 0 || reserve_gap(store) < 0)
+		return lg_fail_nomem(err);
+	struct kept **to = store->records + store->count;
+	memset(to, 0, skipped * sizeof(struct kept *));
+	for (size_t i = 0; i < count; i++) {
+		to[skipped + i] = kept_new(&records[i]);
+		if (to[skipped + i])
+			continue;
+		while (i-- > 0)
+			kept_free(to[skipped + i]);
+		return lg_fail_nomem(err);
+	}
+	if (skipped)
+		store->gaps[store->gap_count++] = *skip;
+	store->count += skipped + count;
 	return 0;
 }
 
@@ -294,8 +315,9 @@ static int memory_append(struct lg_log *log, const struct lg_record *records, si
 	if (rc < 0)
 		return rc;
 	struct store *store = lock(log);
-	rc = append_locked(store, records, count, expected, err);
+	rc = append_locked(store, &((struct memory *)log)->skip, records, count, expected, err);
 	if (rc == 0) {
+		((struct memory *)log)->skip.first = 0;
 		((struct memory *)log)->seen = records[count - 1].seq;
 		pthread_cond_broadcast(&store->grown);
 	}
@@ -324,14 +346,13 @@ static bool matches(const struct kept *kept, const struct lg_log_query *query)
 static int query_locked(struct store *store, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 	struct lg_error *err)
 {
-	uint64_t base = store->base.seq, head = store_head(store).seq;
-	uint64_t from = query->from > base ? query->from : base + 1;
-	uint64_t to = query->to && query->to < head ? query->to : head;
+	uint64_t from = query->from ? query->from : 1;
+	uint64_t to = query->to && query->to < store->count ? query->to : store->count;
 	uint64_t visited = 0;
 
 	for (uint64_t n = 0; from <= to && n <= to - from; n++) {
-		const struct kept *kept = store->records[(query->newest_first ? to - n : from + n) - base - 1];
-		if (!matches(kept, query))
+		const struct kept *kept = store->records[(query->newest_first ? to - n : from + n) - 1];
+		if (!kept || !matches(kept, query))
 			continue;
 		int rc = visit(arg, &kept->record, err);
 		if (rc != 0)
@@ -362,16 +383,29 @@ static size_t newest_checkpoint(const struct store *store, uint64_t at)
 	return i ? i - 1 : SIZE_MAX;
 }
 
+static bool belongs(const struct store *store, const struct lg_log_checkpoint *checkpoint)
+{
+	if (checkpoint->seq > store->count)
+		return false;
+	const struct kept *kept = store->records[checkpoint->seq - 1];
+	if (kept)
+		return memcmp(kept->record.hash, checkpoint->hash, LG_HASH_SIZE) == 0;
+	for (size_t i = 0; i < store->gap_count; i++) {
+		if (store->gaps[i].last == checkpoint->seq)
+			return memcmp(store->gaps[i].hash, checkpoint->hash, LG_HASH_SIZE) == 0;
+	}
+	return false;
+}
+
 static int checkpoint_locked(
 	struct store *store, const struct lg_log_checkpoint *checkpoint, struct lg_error *err)
 {
-	uint64_t head = store_head(store).seq;
-	if (checkpoint->seq == 0 || checkpoint->seq > head)
-		return lg_fail(err, LG_EINVALID, 0,
-			"a checkpoint at record %" PRIu64 " is outside of the log, which ends at %" PRIu64,
-			checkpoint->seq, head);
+	if (checkpoint->seq == 0)
+		return lg_fail(err, LG_EINVALID, 0, "a checkpoint at record 0 is outside of the log");
+	if (!belongs(store, checkpoint))
+		return 0; /* nobody would find it */
 	void *data = malloc(checkpoint->len + 1);
-	struct kept_checkpoint *grown =
+	struct lg_log_checkpoint *grown =
 		reallocarray(store->checkpoints, store->checkpoint_count + 1, sizeof *store->checkpoints);
 	if (grown)
 		store->checkpoints = grown;
@@ -383,13 +417,14 @@ static int checkpoint_locked(
 		memcpy(data, checkpoint->data, checkpoint->len);
 	size_t at = newest_checkpoint(store, checkpoint->seq);
 	if (at != SIZE_MAX && grown[at].seq == checkpoint->seq) {
-		free(grown[at].data);
+		free((void *)(uintptr_t)grown[at].data);
 	} else {
 		at = at == SIZE_MAX ? 0 : at + 1;
 		memmove(&grown[at + 1], &grown[at], (store->checkpoint_count - at) * sizeof *grown);
 		store->checkpoint_count++;
 	}
-	grown[at] = (struct kept_checkpoint){ .seq = checkpoint->seq, .data = data, .len = checkpoint->len };
+	grown[at] = *checkpoint;
+	grown[at].data = data;
 	return 0;
 }
 
@@ -418,35 +453,84 @@ static int memory_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret
 	return unlock(store, 0);
 }
 
-static int memory_checkpoint_read(struct lg_log *log, uint64_t at,
-	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-	struct lg_error *err)
+static int memory_checkpoint_read(
+	struct lg_log *log, uint64_t seq, lg_log_checkpoint_visit *visit, void *arg, struct lg_error *err)
 {
 	struct store *store = lock(log);
-	size_t i = newest_checkpoint(store, at);
-	if (i == SIZE_MAX)
-		return unlock(store, no_checkpoint(at, err));
-	const struct kept_checkpoint *kept = &store->checkpoints[i];
-	struct lg_log_checkpoint checkpoint = { .seq = kept->seq, .data = kept->data, .len = kept->len };
-	return unlock(store, visit(arg, &checkpoint, err));
+	size_t i = newest_checkpoint(store, seq);
+	if (i == SIZE_MAX || store->checkpoints[i].seq != seq)
+		return unlock(store, no_checkpoint(seq, err));
+	return unlock(store, visit(arg, &store->checkpoints[i], err));
 }
 
-static void drop_checkpoints(struct store *store, uint64_t before)
+static void drop_checkpoint(struct store *store, size_t i)
 {
-	size_t kept = 0;
-	for (size_t i = 0; i < store->checkpoint_count; i++) {
-		if (store->checkpoints[i].seq < before)
-			free(store->checkpoints[i].data);
-		else
-			store->checkpoints[kept++] = store->checkpoints[i];
-	}
-	store->checkpoint_count = kept;
+	free((void *)(uintptr_t)store->checkpoints[i].data);
+	store->checkpoint_count--;
+	memmove(&store->checkpoints[i], &store->checkpoints[i + 1],
+		(store->checkpoint_count - i) * sizeof *store->checkpoints);
 }
 
-static int trim_locked(struct store *store, uint64_t before, struct lg_error *err)
+static int memory_checkpoint_drop(struct lg_log *log, uint64_t seq, struct lg_error *err)
+{
+	int rc = refuse_readonly(log, err);
+	if (rc < 0)
+		return rc;
+	struct store *store = lock(log);
+	size_t i = newest_checkpoint(store, seq);
+	if (i != SIZE_MAX && store->checkpoints[i].seq == seq)
+		drop_checkpoint(store, i);
+	return unlock(store, 0);
+}
+
+/* Records first … last become a gap, one with those that it touches. */
+static int drop_range(struct store *store, uint64_t first, uint64_t last)
+{
+	struct lg_log_gap merged = { .first = first, .last = last, .reason = LG_GAP_RETENTION };
+	if (reserve_gap(store) < 0)
+		return LG_ENOMEM;
+	if (store->records[last - 1])
+		memcpy(merged.hash, store->records[last - 1]->record.hash, LG_HASH_SIZE);
+	size_t at = 0, kept = 0;
+	for (size_t i = 0; i < store->gap_count; i++) {
+		const struct lg_log_gap gap = store->gaps[i];
+		if (gap.first <= first && gap.last >= last)
+			return 0;
+		if (gap.first > last + 1 || gap.last + 1 < first) {
+			at += gap.first < first;
+			store->gaps[kept++] = gap;
+			continue;
+		}
+		merged.first = gap.first < merged.first ? gap.first : merged.first;
+		if (gap.last >= merged.last) {
+			merged.last = gap.last;
+			memcpy(merged.hash, gap.hash, LG_HASH_SIZE);
+		}
+	}
+	memmove(&store->gaps[at + 1], &store->gaps[at], (kept - at) * sizeof *store->gaps);
+	store->gaps[at] = merged;
+	store->gap_count = kept + 1;
+	for (uint64_t seq = first; seq <= last; seq++) {
+		kept_free(store->records[seq - 1]);
+		store->records[seq - 1] = NULL;
+	}
+	return 0;
+}
+
+static bool is_kept(uint64_t seq, const uint64_t *keep, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (keep[i] == seq)
+			return true;
+	}
+	return false;
+}
+
+static int trim_locked(
+	struct store *store, uint64_t before, const uint64_t *keep, size_t keep_count, struct lg_error *err)
 {
 	struct lg_log_head head = store_head(store);
-	if (before <= store->base.seq + 1)
+	if (before <= 1)
 		return 0;
 	if (before > head.seq)
 		return lg_fail(err, LG_EINVALID, 0,
@@ -458,24 +542,37 @@ static int trim_locked(struct store *store, uint64_t before, struct lg_error *er
 			"cannot drop the records before %" PRIu64
 			": no checkpoint holds the state that they lead to",
 			before);
-	size_t dropped = (size_t)(before - 1 - store->base.seq);
-	store->base.seq = before - 1;
-	memcpy(store->base.hash, store->records[dropped - 1]->record.hash, LG_HASH_SIZE);
-	for (size_t i = 0; i < dropped; i++)
-		kept_free(store->records[i]);
-	store->count -= dropped;
-	memmove(store->records, store->records + dropped, store->count * sizeof(struct kept *));
-	drop_checkpoints(store, before - 1);
+	uint64_t from = 1;
+	for (size_t i = 0; i <= keep_count; i++) {
+		uint64_t end = i < keep_count && keep[i] < before ? keep[i] : before; /* not included */
+		if (end > from && drop_range(store, from, end - 1) < 0)
+			return lg_fail_nomem(err);
+		from = end + 1;
+	}
+	for (size_t i = store->checkpoint_count; i-- > 0;) {
+		uint64_t seq = store->checkpoints[i].seq;
+		if (seq < before - 1 && !is_kept(seq, keep, keep_count))
+			drop_checkpoint(store, i);
+	}
 	return 0;
 }
 
-static int memory_trim(struct lg_log *log, uint64_t before, struct lg_error *err)
+static int memory_trim(
+	struct lg_log *log, uint64_t before, const uint64_t *keep, size_t keep_count, struct lg_error *err)
 {
 	int rc = refuse_readonly(log, err);
 	if (rc < 0)
 		return rc;
 	struct store *store = lock(log);
-	return unlock(store, trim_locked(store, before, err));
+	return unlock(store, trim_locked(store, before, keep, keep_count, err));
+}
+
+static int memory_skip(struct lg_log *log, const struct lg_log_gap *gap, struct lg_error *err)
+{
+	int rc = refuse_readonly(log, err);
+	if (rc == 0)
+		((struct memory *)log)->skip = *gap;
+	return rc;
 }
 
 /* --- wait ------------------------------------------------------------------------------------------------------------ */
@@ -515,8 +612,9 @@ const struct lg_log_ops lg_log_memory_ops = {
 	.checkpoint_write = memory_checkpoint_write,
 	.checkpoint_find = memory_checkpoint_find,
 	.checkpoint_read = memory_checkpoint_read,
+	.checkpoint_drop = memory_checkpoint_drop,
 	.trim = memory_trim,
-	.first = memory_first,
-	.base = memory_base,
+	.gap = memory_gap,
+	.skip = memory_skip,
 	.wait = memory_wait,
 };

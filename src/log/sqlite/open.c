@@ -25,12 +25,9 @@ static const char schema[] =
 	" body_hash BLOB NOT NULL CHECK (length(body_hash) = 32),"
 	" hash BLOB NOT NULL CHECK (length(hash) = 32),"
 	" body TEXT) STRICT;" /* NULL: redacted */
-	"CREATE INDEX record_kind ON record (kind, seq);"
+	"CREATE INDEX record_kind ON record (kind, seq, hash);"
 	"CREATE TABLE touched (key TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, seq)) STRICT, "
-	"WITHOUT ROWID;"
-	"CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY CHECK (seq > 0), data BLOB NOT NULL) STRICT;"
-	"CREATE TABLE base (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL) "
-	"STRICT;"
+	"WITHOUT ROWID;" LG_SQLITE_ADDED_IN_2
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
 	"INSERT INTO meta VALUES ('created_by', '" LG_VERSION "'), ('written_by', '" LG_VERSION
 	"'), ('settled', '0');"
@@ -261,7 +258,7 @@ static int check_identity(const struct lg_sqlite *s, const struct identity *iden
 			"format %d: use the newer program, or a copy of the directory from before its upgrade",
 			s->path, identity->format, writer, LG_VERSION, LG_SQLITE_FORMAT);
 	}
-	if (identity->format != LG_SQLITE_FORMAT)
+	if (identity->format < 1)
 		return lg_fail(err, LG_ECORRUPT, 0, "the log '%s' has the impossible format %" PRId64, s->path,
 			identity->format);
 	return 0;
@@ -335,6 +332,8 @@ static int adopt(struct lg_sqlite *s, const struct lg_log_open *options, struct 
 		rc = set_up(s, err);
 	if (rc == 0 && !options->readonly)
 		rc = use_wal(s, options->clock, err);
+	if (rc == 0 && !unmade && identity.format < LG_SQLITE_FORMAT)
+		rc = lg_sqlite_upgrade(s, options, err);
 	if (rc < 0 || !unmade)
 		return rc;
 	rc = make(s, options, &identity, err);
@@ -356,6 +355,10 @@ static int fill(struct lg_sqlite *s, const struct lg_log_open *options, struct l
 		return lg_fail_nomem(err);
 	if (asprintf(&s->bell_path, "%.*sdoorbell", (int)(strrchr(s->path, '/') - s->path + 1), s->path) < 0) {
 		s->bell_path = NULL;
+		return lg_fail_nomem(err);
+	}
+	if (asprintf(&s->checkpoints, "%s-checkpoints", s->path) < 0) {
+		s->checkpoints = NULL;
 		return lg_fail_nomem(err);
 	}
 	int rc = check_place(options, s->path, &exists, err);
@@ -396,6 +399,7 @@ void lg_sqlite_close(struct lg_log *log)
 	sqlite3_close(s->db);
 	if (s->bell)
 		lg_doorbell_close(s->bell);
+	free(s->checkpoints);
 	free(s->bell_path);
 	free(s->path);
 	free(s);

@@ -1,7 +1,6 @@
 #include "log/sqlite/internal.h"
 
 #include "base/cleanup.h"
-#include "base/pages.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -19,7 +18,7 @@ static bool is_prefix(const char *key)
 	return len && key[len - 1] == '/';
 }
 
-/* A stream of seqs is the ordered merge of one index range for each kind, and one of `touched` in the place of changes;
+/* A stream of seqs is the ordered merge of one index range for each kind, and of `touched` and `touching` in the place of changes;
  * SQLite merges the ranges without sorting.  Only a prefix has to gather its seqs first, as its keys share them. */
 static void add_stream(struct lg_buf *buf, uint32_t kinds, const char *key)
 {
@@ -32,13 +31,17 @@ static void add_stream(struct lg_buf *buf, uint32_t kinds, const char *key)
 				"%sSELECT seq FROM record INDEXED BY record_kind WHERE kind = '%s'"
 				" AND seq BETWEEN ?1 AND ?2",
 				join, lg_kind_name((enum lg_kind)i));
-		else if (is_prefix(key))
-			lg_buf_addf(buf,
-				"%sSELECT DISTINCT seq FROM touched WHERE key >= ?4 AND key < ?5"
-				" AND seq BETWEEN ?1 AND ?2",
-				join);
 		else
-			lg_buf_addf(buf, "%sSELECT seq FROM touched WHERE key = ?4 AND seq BETWEEN ?1 AND ?2",
+			lg_buf_addf(buf,
+				is_prefix(key)
+					? "%sSELECT DISTINCT seq FROM touched WHERE key >= ?4 AND key < ?5"
+					  " AND seq BETWEEN ?1 AND ?2"
+					  " UNION ALL SELECT DISTINCT seq FROM touching WHERE key >= ?4 AND key < "
+					  "?5"
+					  " AND seq BETWEEN ?1 AND ?2"
+					: "%sSELECT seq FROM touched WHERE key = ?4 AND seq BETWEEN ?1 AND ?2"
+					  " UNION ALL SELECT seq FROM touching WHERE key = ?4"
+					  " AND seq BETWEEN ?1 AND ?2",
 				join);
 		join = " UNION ALL ";
 	}
@@ -157,9 +160,19 @@ static int visit_row(
 	return rc < 0 ? rc : visit(arg, &record, err);
 }
 
+/* An index names it, but it is not there.  Trimming clears the index last, so it may name what a gap swallowed. */
+static int absent(struct lg_sqlite *s, uint64_t seq, struct lg_error *err)
+{
+	struct lg_log_gap gap;
+	int rc = lg_sqlite_gap(&s->log, seq, &gap, err);
+	if (rc == 0 || (rc == 1 && gap.last < seq))
+		return bad(s, seq, "an index names it, but it is not there", err);
+	return rc < 0 ? rc : 0;
+}
+
 /* The record that a stream names. */
-static int visit_seq(const struct lg_sqlite *s, sqlite3_stmt *fetch, int64_t seq, lg_log_visit *visit,
-	void *arg, struct lg_error *err)
+static int visit_seq(struct lg_sqlite *s, sqlite3_stmt *fetch, int64_t seq, lg_log_visit *visit, void *arg,
+	struct lg_error *err)
 {
 	sqlite3_bind_int64(fetch, 1, seq);
 	int step = sqlite3_step(fetch);
@@ -167,7 +180,7 @@ static int visit_seq(const struct lg_sqlite *s, sqlite3_stmt *fetch, int64_t seq
 	if (step == SQLITE_ROW)
 		rc = visit_row(s, fetch, visit, arg, err);
 	else if (step == SQLITE_DONE)
-		rc = bad(s, (uint64_t)seq, "an index names it, but it is not there", err);
+		rc = absent(s, (uint64_t)seq, err);
 	else
 		rc = lg_sqlite_fail(s, step, "read", err);
 	sqlite3_reset(fetch);
@@ -177,7 +190,7 @@ static int visit_seq(const struct lg_sqlite *s, sqlite3_stmt *fetch, int64_t seq
 int lg_sqlite_query(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 	struct lg_error *err)
 {
-	const struct lg_sqlite *s = (struct lg_sqlite *)log;
+	struct lg_sqlite *s = (struct lg_sqlite *)log;
 	lg_cleanup(lg_buf_clear) struct lg_buf sql = LG_BUF_INIT;
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *fetch = NULL;
@@ -207,59 +220,34 @@ int lg_sqlite_query(struct lg_log *log, const struct lg_log_query *query, lg_log
 	return step == SQLITE_DONE ? 0 : lg_sqlite_fail(s, step, "read", err);
 }
 
-static int no_checkpoint(uint64_t at, struct lg_error *err)
+static int step_hash(const struct lg_sqlite *s, sqlite3_stmt *stmt, uint64_t seq,
+	uint8_t ret_hash[LG_HASH_SIZE], struct lg_error *err)
 {
-	return lg_fail(err, LG_ENOTFOUND, 0, "there is no checkpoint at or before record %" PRIu64, at);
-}
-
-int lg_sqlite_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq, struct lg_error *err)
-{
-	const struct lg_sqlite *s = (struct lg_sqlite *)log;
-	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_prepare(
-		s, "SELECT seq FROM checkpoint WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1", "read", &stmt, err);
-	if (rc < 0)
-		return rc;
-	sqlite3_bind_int64(stmt, 1, to_sqlite(at));
+	struct lg_log_head found;
+	sqlite3_bind_int64(stmt, 1, to_sqlite(seq));
 	int step = sqlite3_step(stmt);
 	if (step == SQLITE_DONE)
-		return no_checkpoint(at, err);
+		return 0;
 	if (step != SQLITE_ROW)
 		return lg_sqlite_fail(s, step, "read", err);
-	*ret_seq = (uint64_t)sqlite3_column_int64(stmt, 0);
-	return 0;
-}
-
-/* Read piece by piece into memory of our own: as a column, SQLite would gather it in small pages first. */
-static int read_blob(const struct lg_sqlite *s, sqlite3_blob *blob, uint64_t seq,
-	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-	struct lg_error *err)
-{
-	size_t len = (size_t)sqlite3_blob_bytes(blob);
-	void *data = lg_pages_map(len + 1);
-	if (!data)
-		return lg_fail_nomem(err);
-	int step = sqlite3_blob_read(blob, data, (int)len, 0);
-	const struct lg_log_checkpoint checkpoint = { .seq = seq, .data = data, .len = len };
-	int rc = step == SQLITE_OK ? visit(arg, &checkpoint, err) : lg_sqlite_fail(s, step, "read", err);
-	lg_pages_unmap(data, len + 1);
-	return rc;
-}
-
-int lg_sqlite_checkpoint_read(struct lg_log *log, uint64_t at,
-	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-	struct lg_error *err)
-{
-	const struct lg_sqlite *s = (struct lg_sqlite *)log;
-	uint64_t seq;
-	int rc = lg_sqlite_checkpoint_find(log, at, &seq, err);
+	int rc = lg_sqlite_read_head(s, stmt, 0, &found, err);
 	if (rc < 0)
 		return rc;
-	sqlite3_blob *blob = NULL;
-	int step = sqlite3_blob_open(s->db, "main", "checkpoint", "data", (int64_t)seq, 0, &blob);
-	rc = step == SQLITE_OK ? read_blob(s, blob, seq, visit, arg, err)
-			       : lg_sqlite_fail(s, step, "read", err);
-	sqlite3_blob_close(blob);
+	memcpy(ret_hash, found.hash, LG_HASH_SIZE);
+	return 1;
+}
+
+int lg_sqlite_hash_at(struct lg_sqlite *s, uint64_t seq, uint8_t ret_hash[LG_HASH_SIZE], struct lg_error *err)
+{
+	static const char *const sqls[] = { "SELECT seq, hash FROM record WHERE seq = ?1",
+		"SELECT last, hash FROM gap WHERE last = ?1" };
+	int rc = 0;
+	for (size_t i = 0; i < 2 && rc == 0; i++) {
+		lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
+		rc = lg_sqlite_prepare(s, sqls[i], "read", &stmt, err);
+		if (rc == 0)
+			rc = step_hash(s, stmt, seq, ret_hash, err);
+	}
 	return rc;
 }
 

@@ -13,10 +13,11 @@
 
 static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_HEAD] = "SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1",
-	[STMT_FIRST] = "SELECT seq FROM record ORDER BY seq LIMIT 1",
-	[STMT_BASE] = "SELECT seq, hash FROM base",
+	[STMT_GAP] = "SELECT first, last, hash, reason FROM gap WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
 	[STMT_INSERT] = INSERT_RECORD,
-	[STMT_TOUCH] = "INSERT INTO touched (key, seq) VALUES (?1, ?2)",
+	[STMT_TOUCH] = "INSERT INTO touching (key, seq) VALUES (?1, ?2)",
+	[STMT_TOUCH_LARGE] = "INSERT INTO touched (key, seq) VALUES (?1, ?2)",
+	[STMT_TOUCHING] = "SELECT seq FROM touching ORDER BY seq LIMIT 1",
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_ROLLBACK] = "ROLLBACK",
@@ -189,14 +190,25 @@ int lg_sqlite_commit(struct lg_sqlite *s, const char *what, struct lg_error *err
 	return rc;
 }
 
-/* --- head, first, base ----------------------------------------------------------------------------------------------- */
+/* --- head ------------------------------------------------------------------------------------------------------------ */
 
-/* A statement that yields at most one row of seq and hash: {0} when there is none. */
-static int read_head(
-	struct lg_sqlite *s, enum lg_sqlite_stmt which, struct lg_log_head *ret_head, struct lg_error *err)
+int lg_sqlite_read_head(const struct lg_sqlite *s, sqlite3_stmt *stmt, int column, struct lg_log_head *ret_head,
+	struct lg_error *err)
 {
+	int64_t seq = sqlite3_column_int64(stmt, column);
+	if (seq < 1 || sqlite3_column_type(stmt, column + 1) != SQLITE_BLOB ||
+		sqlite3_column_bytes(stmt, column + 1) != LG_HASH_SIZE)
+		return lg_sqlite_fail(s, SQLITE_CORRUPT, "read", err);
+	ret_head->seq = (uint64_t)seq;
+	memcpy(ret_head->hash, sqlite3_column_blob(stmt, column + 1), LG_HASH_SIZE);
+	return 0;
+}
+
+int lg_sqlite_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err)
+{
+	struct lg_sqlite *s = (struct lg_sqlite *)log;
 	lg_cleanup(lg_sqlite_resetp) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_stmt(s, which, "read", &stmt, err);
+	int rc = lg_sqlite_stmt(s, STMT_HEAD, "read", &stmt, err);
 	if (rc < 0)
 		return rc;
 	int step = sqlite3_step(stmt);
@@ -206,36 +218,7 @@ static int read_head(
 	}
 	if (step != SQLITE_ROW)
 		return lg_sqlite_fail(s, step, "read", err);
-	if (sqlite3_column_int64(stmt, 0) < 1 || sqlite3_column_type(stmt, 1) != SQLITE_BLOB ||
-		sqlite3_column_bytes(stmt, 1) != LG_HASH_SIZE)
-		return lg_sqlite_fail(s, SQLITE_CORRUPT, "read", err);
-	ret_head->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
-	memcpy(ret_head->hash, sqlite3_column_blob(stmt, 1), LG_HASH_SIZE);
-	return 0;
-}
-
-int lg_sqlite_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err)
-{
-	return read_head((struct lg_sqlite *)log, STMT_HEAD, ret_head, err);
-}
-
-int lg_sqlite_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err)
-{
-	return read_head((struct lg_sqlite *)log, STMT_BASE, ret_base, err);
-}
-
-int lg_sqlite_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err)
-{
-	struct lg_sqlite *s = (struct lg_sqlite *)log;
-	lg_cleanup(lg_sqlite_resetp) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_stmt(s, STMT_FIRST, "read", &stmt, err);
-	if (rc < 0)
-		return rc;
-	int step = sqlite3_step(stmt);
-	if (step != SQLITE_ROW && step != SQLITE_DONE)
-		return lg_sqlite_fail(s, step, "read", err);
-	*ret_seq = step == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
-	return 0;
+	return lg_sqlite_read_head(s, stmt, 0, ret_head, err);
 }
 
 /* --- append ---------------------------------------------------------------------------------------------------------- */
@@ -268,7 +251,9 @@ static int insert_record(struct lg_sqlite *s, const struct lg_record *record, st
 	lg_cleanup(lg_sqlite_resetp) sqlite3_stmt *insert = NULL;
 	lg_cleanup(lg_sqlite_resetp) sqlite3_stmt *touch = NULL;
 	int rc = lg_sqlite_stmt(s, STMT_INSERT, "append to", &insert, err);
-	if (rc < 0 || (rc = lg_sqlite_stmt(s, STMT_TOUCH, "append to", &touch, err)) < 0)
+	/* the keys of a large change are many and sorted: they fill whole pages */
+	enum lg_sqlite_stmt where = record->key_count > LG_SQLITE_TOUCHING / 8 ? STMT_TOUCH_LARGE : STMT_TOUCH;
+	if (rc < 0 || (rc = lg_sqlite_stmt(s, where, "append to", &touch, err)) < 0)
 		return rc;
 
 	int step = bind_record(insert, record);
@@ -284,19 +269,35 @@ static int insert_record(struct lg_sqlite *s, const struct lg_record *record, st
 	return step == SQLITE_DONE ? 0 : lg_sqlite_fail(s, step, "append to", err);
 }
 
-static int insert_all(struct lg_sqlite *s, const struct lg_record *records, size_t count,
-	const struct lg_log_head *expected, struct lg_error *err)
+static int check_expected(
+	struct lg_sqlite *s, const struct lg_log_head *expected, size_t count, struct lg_error *err)
 {
 	struct lg_log_head head;
 	int rc = lg_sqlite_head(&s->log, &head, err);
 	if (rc < 0)
 		return rc;
+	if (s->skip.first && s->skip.first != head.seq + 1)
+		return lg_fail(err, LG_EINVALID, 0, "a gap from %" PRIu64 " does not follow record %" PRIu64,
+			s->skip.first, head.seq);
+	if (s->skip.first) {
+		head.seq = s->skip.last;
+		memcpy(head.hash, s->skip.hash, LG_HASH_SIZE);
+	}
 	if (head.seq != expected->seq || memcmp(head.hash, expected->hash, LG_HASH_SIZE) != 0)
 		return lg_fail(err, LG_ECONFLICT, 0,
 			"the log has moved on: it is at record %" PRIu64 ", not at %" PRIu64, head.seq,
 			expected->seq);
 	if (head.seq > INT64_MAX - count)
 		return lg_fail(err, LG_EINVALID, 0, "the log '%s' cannot number more records", s->path);
+	return 0;
+}
+
+static int insert_all(struct lg_sqlite *s, const struct lg_record *records, size_t count,
+	const struct lg_log_head *expected, struct lg_error *err)
+{
+	int rc = check_expected(s, expected, count, err);
+	if (rc == 0 && s->skip.first)
+		rc = lg_sqlite_insert_gap(s, &s->skip, err);
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = insert_record(s, &records[i], err);
 	return rc;
@@ -327,8 +328,10 @@ static int sqlite_append(struct lg_log *log, const struct lg_record *records, si
 	rc = lg_sqlite_commit(s, "append to", err);
 	if (rc < 0)
 		return rc;
+	s->skip.first = 0;
 	s->seen = records[count - 1].seq;
 	lg_doorbell_ring(s->bell_path);
+	lg_sqlite_move_touching(s);
 	lg_sqlite_move_pages(s);
 	return 0;
 }
@@ -403,9 +406,10 @@ const struct lg_log_ops lg_log_sqlite_ops = {
 	.checkpoint_write = lg_sqlite_checkpoint_write,
 	.checkpoint_find = lg_sqlite_checkpoint_find,
 	.checkpoint_read = lg_sqlite_checkpoint_read,
+	.checkpoint_drop = lg_sqlite_checkpoint_drop,
 	.trim = lg_sqlite_trim,
-	.first = lg_sqlite_first,
-	.base = lg_sqlite_base,
+	.gap = lg_sqlite_gap,
+	.skip = lg_sqlite_skip,
 	.wait = sqlite_wait,
 	.wait_fd = sqlite_wait_fd,
 	.settle = lg_sqlite_settle,

@@ -21,10 +21,11 @@ static const char *const call_names[LG_LOG_CALL_COUNT] = {
 	[LG_LOG_CALL_CHECKPOINT_WRITE] = "checkpoint_write",
 	[LG_LOG_CALL_CHECKPOINT_READ] = "checkpoint_read",
 	[LG_LOG_CALL_TRIM] = "trim",
-	[LG_LOG_CALL_FIRST] = "first",
+	[LG_LOG_CALL_GAP] = "gap",
 	[LG_LOG_CALL_WAIT] = "wait",
 	[LG_LOG_CALL_CHECKPOINT_FIND] = "checkpoint_find",
-	[LG_LOG_CALL_BASE] = "base",
+	[LG_LOG_CALL_CHECKPOINT_DROP] = "checkpoint_drop",
+	[LG_LOG_CALL_SKIP] = "skip",
 	[LG_LOG_CALL_SETTLE] = "settle",
 	[LG_LOG_CALL_CHECK] = "check",
 };
@@ -159,52 +160,60 @@ static int wrap_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_s
 	return rc;
 }
 
-static int wrap_checkpoint_read(struct lg_log *log, uint64_t at,
-	int (*visit)(void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err), void *arg,
-	struct lg_error *err)
+static int wrap_checkpoint_read(
+	struct lg_log *log, uint64_t seq, lg_log_checkpoint_visit *visit, void *arg, struct lg_error *err)
 {
 	struct passage p = { 0 };
 	int rc = begin(&p, log, LG_LOG_CALL_CHECKPOINT_READ, err);
-	snprintf(p.arguments, sizeof p.arguments, " at=%" PRIu64, at);
+	snprintf(p.arguments, sizeof p.arguments, " seq=%" PRIu64, seq);
 	if (rc >= 0)
-		rc = lg_log_checkpoint_read(p.wrap->inner, at, visit, arg, err);
+		rc = lg_log_checkpoint_read(p.wrap->inner, seq, visit, arg, err);
 	return end(&p, rc, err);
 }
 
-static int wrap_trim(struct lg_log *log, uint64_t before, struct lg_error *err)
+static int wrap_checkpoint_drop(struct lg_log *log, uint64_t seq, struct lg_error *err)
+{
+	struct passage p = { 0 };
+	int rc = begin(&p, log, LG_LOG_CALL_CHECKPOINT_DROP, err);
+	snprintf(p.arguments, sizeof p.arguments, " seq=%" PRIu64, seq);
+	if (rc >= 0)
+		rc = lg_log_checkpoint_drop(p.wrap->inner, seq, err);
+	return end(&p, rc, err);
+}
+
+static int wrap_trim(
+	struct lg_log *log, uint64_t before, const uint64_t *keep, size_t keep_count, struct lg_error *err)
 {
 	struct passage p = { 0 };
 	int rc = begin(&p, log, LG_LOG_CALL_TRIM, err);
-	snprintf(p.arguments, sizeof p.arguments, " before=%" PRIu64, before);
+	snprintf(p.arguments, sizeof p.arguments, " before=%" PRIu64 " keep=%zu", before, keep_count);
 	if (rc >= 0)
-		rc = lg_log_trim(p.wrap->inner, before, err);
+		rc = lg_log_trim(p.wrap->inner, before, keep, keep_count, err);
 	return end(&p, rc, err);
 }
 
-static int wrap_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err)
+static int wrap_gap(struct lg_log *log, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err)
 {
 	struct passage p = { 0 };
-	uint64_t seq = 0;
-	int rc = begin(&p, log, LG_LOG_CALL_FIRST, err);
+	struct lg_log_gap gap = { 0 };
+	int rc = begin(&p, log, LG_LOG_CALL_GAP, err);
+	snprintf(p.arguments, sizeof p.arguments, " at=%" PRIu64, at);
 	if (rc >= 0)
-		rc = lg_log_first(p.wrap->inner, &seq, err);
+		rc = lg_log_gap(p.wrap->inner, at, &gap, err);
 	rc = end(&p, rc, err);
-	if (rc >= 0)
-		*ret_seq = seq;
+	if (rc == 1)
+		*ret_gap = gap;
 	return rc;
 }
 
-static int wrap_base(struct lg_log *log, struct lg_log_head *ret_base, struct lg_error *err)
+static int wrap_skip(struct lg_log *log, const struct lg_log_gap *gap, struct lg_error *err)
 {
 	struct passage p = { 0 };
-	struct lg_log_head base;
-	int rc = begin(&p, log, LG_LOG_CALL_BASE, err);
+	int rc = begin(&p, log, LG_LOG_CALL_SKIP, err);
+	snprintf(p.arguments, sizeof p.arguments, " first=%" PRIu64 " last=%" PRIu64, gap->first, gap->last);
 	if (rc >= 0)
-		rc = lg_log_base(p.wrap->inner, &base, err);
-	rc = end(&p, rc, err);
-	if (rc >= 0)
-		*ret_base = base;
-	return rc;
+		rc = lg_log_skip(p.wrap->inner, gap, err);
+	return end(&p, rc, err);
 }
 
 static int wrap_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err)
@@ -251,9 +260,10 @@ static const struct lg_log_ops wrap_ops = {
 	.checkpoint_write = wrap_checkpoint_write,
 	.checkpoint_find = wrap_checkpoint_find,
 	.checkpoint_read = wrap_checkpoint_read,
+	.checkpoint_drop = wrap_checkpoint_drop,
 	.trim = wrap_trim,
-	.first = wrap_first,
-	.base = wrap_base,
+	.gap = wrap_gap,
+	.skip = wrap_skip,
 	.wait = wrap_wait,
 	.wait_fd = wrap_wait_fd,
 	.settle = wrap_settle,

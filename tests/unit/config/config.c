@@ -507,7 +507,7 @@ static void test_what_retention_dropped(void **state)
 	snprintf(url, sizeof url, "sqlite:%s/log.db", dir);
 	const struct lg_log_open options = { .clock = &sim.clock };
 	lg_assert_ok(lg_log_open(url, &options, &log, &err), &err);
-	lg_assert_ok(lg_log_trim(log, 4, &err), &err);
+	lg_assert_ok(lg_log_trim(log, 4, NULL, 0, &err), &err);
 	config = open_store(dir);
 	assert_value(config, "a/x", "3", 4);
 	struct lg_tree *tree = NULL;

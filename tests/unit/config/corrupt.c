@@ -2,6 +2,8 @@
  * its revisions and asks for histories gets what was written, or LG_ECORRUPT; never something else, and no crash. */
 #include "config/store.h"
 
+#include "io/file.h"
+
 #include <inttypes.h>
 #include <sqlite3.h>
 
@@ -128,89 +130,134 @@ static void *read_bytes(sqlite3 *db, const char *sql, int64_t seq, size_t *ret_l
 	return data;
 }
 
-static void write_bytes(sqlite3 *db, const char *sql, int64_t seq, const void *data, size_t len, bool is_text)
+static void write_bytes(sqlite3 *db, const char *sql, int64_t seq, const void *data, size_t len)
 {
 	sqlite3_stmt *stmt;
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
 	sqlite3_bind_int64(stmt, 1, seq);
-	if (is_text)
-		sqlite3_bind_text(stmt, 2, data, (int)len, SQLITE_STATIC);
-	else
-		sqlite3_bind_blob(stmt, 2, data, (int)len, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, 2, data, (int)len, SQLITE_STATIC);
 	assert_int_equal(sqlite3_step(stmt), SQLITE_DONE);
 	sqlite3_finalize(stmt);
 }
 
-struct place {
-	const char *name;
-	const char *select, *update;
-	bool is_text;
-};
-
-static const struct place checkpoint_place = { "the checkpoint", "SELECT data FROM checkpoint WHERE seq = ?1",
-	"UPDATE checkpoint SET data = ?2 WHERE seq = ?1", false };
-static const struct place body_place = { "a body", "SELECT body FROM record WHERE seq = ?1",
-	"UPDATE record SET body = ?2 WHERE seq = ?1", true };
+static const char select_body[] = "SELECT body FROM record WHERE seq = ?1";
+static const char update_body[] = "UPDATE record SET body = ?2 WHERE seq = ?1";
 
 /* Every step-th byte, by a mask drawn for it. Returns how many answers were refused. */
-static size_t corrupt_each(const char *dir, sqlite3 *db, const struct place *place, int64_t seq, size_t step,
-	const struct answers *truth)
+static size_t corrupt_each(const char *dir, sqlite3 *db, int64_t seq, size_t step, const struct answers *truth)
 {
 	size_t len, refused = 0;
-	uint8_t *data = read_bytes(db, place->select, seq, &len);
+	uint8_t *data = read_bytes(db, select_body, seq, &len);
 	for (size_t at = draw(step); at < len; at += 1 + draw(2 * step - 1)) {
 		struct answers said = { 0 };
 		const uint8_t former = data[at];
 		data[at] ^= (uint8_t)(1 + draw(255));
-		write_bytes(db, place->update, seq, data, len, place->is_text);
+		write_bytes(db, update_body, seq, data, len);
 		ask(dir, &said);
-		compare(truth, &said, place->name, at, &refused);
+		compare(truth, &said, "a body", at, &refused);
 		clear_answers(&said);
 		data[at] = former;
 	}
 	/* cut short, and with something behind it */
 	for (size_t cut = 0; cut < 8; cut++) {
 		struct answers said = { 0 };
-		write_bytes(db, place->update, seq, data, draw(len), place->is_text);
+		write_bytes(db, update_body, seq, data, draw(len));
 		ask(dir, &said);
-		compare(truth, &said, place->name, len, &refused);
+		compare(truth, &said, "a body", len, &refused);
 		clear_answers(&said);
 	}
-	write_bytes(db, place->update, seq, data, len, place->is_text);
+	write_bytes(db, update_body, seq, data, len);
 	free(data);
 	return refused;
 }
 
-static void test_each_byte(void **state)
+static void assert_all_back(const char *dir, const struct answers *truth)
 {
-	const struct place *place = *state;
-	struct answers truth = { 0 }, again = { 0 };
+	struct answers again = { 0 };
+	size_t none = 0;
+	ask(dir, &again);
+	compare(truth, &again, "nothing", 0, &none);
+	assert_int_equal(none, 0);
+	clear_answers(&again);
+}
+
+static void test_bodies(void **state)
+{
+	struct answers truth = { 0 };
 	const char *dir = store_new();
+	(void)state;
 	fill(dir);
 	sqlite3 *db = open_database(dir);
 	ask(dir, &truth);
 	assert_int_equal(truth.code[STATE], 0);
 	size_t refused = 0;
-	if (place->is_text) {
-		for (int64_t seq = 1; seq <= 11; seq++)
-			refused += corrupt_each(dir, db, place, seq, 3, &truth);
-	} else {
-		refused = corrupt_each(dir, db, place, 7, 3, &truth);
-	}
+	for (int64_t seq = 1; seq <= 11; seq++)
+		refused += corrupt_each(dir, db, seq, 3, &truth);
 	assert_true(refused > 100);
-	size_t none = 0;
-	ask(dir, &again); /* all bytes are back */
-	compare(&truth, &again, "nothing", 0, &none);
-	assert_int_equal(none, 0);
+	assert_all_back(dir, &truth);
 	clear_answers(&truth);
-	clear_answers(&again);
 	sqlite3_close(db);
+}
+
+static char *checkpoint_path(const char *dir)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	char **names, *path = NULL, *all = lg_path_join(dir, "log.db-checkpoints");
+	size_t count;
+	lg_assert_ok(lg_dir_list(all, &names, &count, &err), &err);
+	for (size_t i = 0; i < count; i++) {
+		if (names[i][0] != '.')
+			path = lg_path_join(all, names[i]);
+	}
+	assert_non_null(path);
+	lg_names_free(names, count);
+	free(all);
+	return path;
+}
+
+static void write_file(const char *path, const void *data, size_t len)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	lg_assert_ok(lg_file_replace(path, data, len, NULL, &err), &err);
+}
+
+/* Whatever becomes of a checkpoint, the log holds what it held: every answer is the true one. */
+static void test_checkpoint(void **state)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct answers truth = { 0 };
+	struct lg_buf data = LG_BUF_INIT;
+	const char *dir = store_new();
+	size_t refused = 0;
+	(void)state;
+	fill(dir);
+	ask(dir, &truth);
+	char *path = checkpoint_path(dir);
+	lg_assert_ok(lg_file_read(path, 1 << 20, &data, &err), &err);
+	for (size_t at = draw(3); at < data.len; at += 1 + draw(5)) {
+		struct answers said = { 0 };
+		const char former = data.data[at];
+		data.data[at] = (char)(former ^ (1 + (int)draw(255)));
+		write_file(path, data.data, draw(20) ? data.len : at);
+		ask(dir, &said);
+		compare(&truth, &said, "the checkpoint", at, &refused);
+		clear_answers(&said);
+		data.data[at] = former;
+	}
+	assert_int_equal(refused, 0);
+	write_file(path, data.data, data.len);
+	assert_all_back(dir, &truth);
+	lg_assert_ok(lg_file_remove(path, &err), &err);
+	assert_all_back(dir, &truth);
+	lg_buf_clear(&data);
+	clear_answers(&truth);
+	free(path);
 }
 
 int main(void)
 {
 	store_init();
-	lg_test_add("bytes of a checkpoint", test_each_byte, (void *)(uintptr_t)&checkpoint_place);
-	lg_test_add("bytes of record bodies", test_each_byte, (void *)(uintptr_t)&body_place);
+	lg_test_add("bytes of a checkpoint", test_checkpoint, NULL);
+	lg_test_add("bytes of record bodies", test_bodies, NULL);
 	return lg_test_run("config_corrupt");
 }

@@ -207,14 +207,15 @@ static bool open_once(const char *dir, enum when when, long nth)
 	};
 	int rc = lg_config_open(&options, &config, &err);
 	fault.left = -1;
-	if (fault.fired) {
+	/* a checkpoint that cannot be read is passed over: the log says the same */
+	if (fault.fired && fault.call != LG_LOG_CALL_CHECKPOINT_READ) {
 		lg_assert_code(rc, LG_EIO, &err);
 		return true;
 	}
 	lg_assert_ok(rc, &err);
 	store_assert_as_reopened(config, dir);
 	lg_config_close(config);
-	return false;
+	return fault.fired;
 }
 
 static void test_nth_call_of_open_fails(void **state)

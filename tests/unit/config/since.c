@@ -224,7 +224,7 @@ static void test_r0_is_the_empty_state(void **state)
 	lg_assert_ok(lg_config_checkpoint(config, &err), &err);
 	store_set(config, "b", "1");
 	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(dir);
-	lg_assert_ok(lg_log_trim(log, 4, &err), &err);
+	lg_assert_ok(lg_log_trim(log, 4, NULL, 0, &err), &err);
 	lg_assert_ok(lg_config_target(config, "r0", NULL, &revision, NULL, &err), &err);
 	assert_int_equal(revision, 0);
 	lg_cleanup(lg_config_closep) struct lg_config *other = store_open(dir);

@@ -60,7 +60,7 @@ static const struct alter_row {
 	{ "NUL in the reason", "UPDATE record SET reason = 'be' || char(0) || 'cause' WHERE seq = 5", 5 },
 	{ "NUL in the body", "UPDATE record SET body = char(0) WHERE seq = 5", 5 },
 	{ "what retention says of the past",
-		"INSERT INTO base VALUES (1, 4, randomblob(32));"
+		"INSERT INTO gap VALUES (1, 4, randomblob(32), 'retention');"
 		"DELETE FROM record WHERE seq < 5",
 		5 },
 };

@@ -153,14 +153,62 @@ static void test_newer(void **state)
 {
 	(void)state;
 	const char *path = make_store("newer", 3);
-	sql(path, "UPDATE meta SET value = '7.1.0' WHERE name = 'written_by'; PRAGMA user_version = 2");
+	sql(path, "UPDATE meta SET value = '7.1.0' WHERE name = 'written_by'; PRAGMA user_version = 3");
 	assert_refused(path, &plain, LG_ENEWER, "written by lastgood 7.1.0");
 	assert_refused(path, &creating, LG_ENEWER, "use the newer program");
-	assert_refused(path, &reading, LG_ENEWER, "has format 2");
+	assert_refused(path, &reading, LG_ENEWER, "has format 3");
 	sql(path, "UPDATE meta SET value = 'x' || char(27) || '[2J' WHERE name = 'written_by'");
 	assert_refused(path, &plain, LG_ENEWER, "of an unknown version");
 	sql(path, "DROP TABLE meta");
 	assert_refused(path, &plain, LG_ENEWER, "of an unknown version");
+}
+
+/* A store as the first format had it, with six records. */
+static const char *make_format_1(const char *name)
+{
+	const char *path = make_store(name, 6);
+	sql(path,
+		"INSERT INTO touched SELECT key, seq FROM touching; DROP TABLE touching; DROP TABLE gap;"
+		"CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY CHECK (seq > 0), data BLOB NOT NULL) STRICT;"
+		"CREATE TABLE base (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL,"
+		" hash BLOB NOT NULL) STRICT;"
+		"DROP INDEX record_kind; CREATE INDEX record_kind ON record (kind, seq);"
+		"INSERT INTO checkpoint VALUES (4, x'00');"
+		"INSERT INTO base SELECT 1, seq, hash FROM record WHERE seq = 2; DELETE FROM record WHERE seq < 3;"
+		"PRAGMA user_version = 1");
+	return path;
+}
+
+static void test_upgrade(void **state)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	char copy[520];
+	const struct lg_log_open *const ways[] = { &plain, &creating, &reading };
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		char name[32];
+		struct lg_log *log = NULL;
+		struct lg_log_gap gap;
+		snprintf(name, sizeof name, "upgrade%zu", i);
+		const char *path = make_format_1(name);
+		lg_assert_ok(open_path(path, ways[i], &log, &err), &err);
+		assert_int_equal(lg_test_head_seq(log), 6);
+		lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
+		lg_assert_code(lg_log_gap(log, 9, &gap, &err), 1, &err);
+		assert_int_equal(gap.last, 2);
+		lg_log_close(log);
+		log = lg_test_open(path, false);
+		lg_test_fill(log, 2);
+		lg_assert_ok(lg_log_check(log, &err), &err);
+		lg_log_close(log);
+
+		/* the copy is the store as it was */
+		snprintf(copy, sizeof copy, "%s.format-1", path);
+		sql(copy, "INSERT INTO base SELECT 2, 1, x'' WHERE (SELECT count(*) FROM record) <> 4");
+		lg_assert_ok(open_path(copy, &plain, &log, &err), &err);
+		assert_int_equal(lg_test_head_seq(log), 6);
+		lg_log_close(log);
+	}
 }
 
 static void test_impossible_format(void **state)
@@ -404,6 +452,7 @@ int main(void)
 	lg_test_add("names that mean something to SQLite", test_odd_names, NULL);
 	lg_test_add("nobody else may read it", test_modes, NULL);
 	lg_test_add("a newer format is refused", test_newer, NULL);
+	lg_test_add("an older format is upgraded, and a copy kept", test_upgrade, NULL);
 	lg_test_add("an impossible format is refused", test_impossible_format, NULL);
 	lg_test_add("a foreign database is refused and left alone", test_foreign, NULL);
 	lg_test_add("what is no database is refused and left alone", test_not_a_database, NULL);

@@ -1,5 +1,7 @@
 #include "unit/log/records.h"
 
+#include <string.h>
+
 #include "io/random.h"
 
 struct lg_record lg_test_record(const struct lg_log_head *previous, enum lg_kind kind, const char *body)
@@ -100,4 +102,19 @@ uint64_t lg_test_head_seq(struct lg_log *log)
 	struct lg_log_head head = { 0 };
 	lg_assert_ok(lg_log_head(log, &head, &err), &err);
 	return head.seq;
+}
+
+static int take_hash(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	(void)err;
+	memcpy(arg, record->hash, LG_HASH_SIZE);
+	return 0;
+}
+
+int lg_test_checkpoint(struct lg_log *log, uint64_t seq, const void *data, size_t len, struct lg_error *err)
+{
+	struct lg_log_checkpoint checkpoint = { .seq = seq, .data = data, .len = len };
+	struct lg_error why = LG_ERROR_INIT;
+	lg_assert_ok(lg_log_get(log, seq, take_hash, checkpoint.hash, &why), &why);
+	return lg_log_checkpoint_write(log, &checkpoint, err);
 }

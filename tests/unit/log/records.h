@@ -27,4 +27,7 @@ void lg_test_fill(struct lg_log *log, size_t count);
 size_t lg_test_seqs(struct lg_log *log, const struct lg_log_query *query, uint64_t *seqs, size_t size);
 uint64_t lg_test_head_seq(struct lg_log *log);
 
+/* A checkpoint at a seq of this log. */
+int lg_test_checkpoint(struct lg_log *log, uint64_t seq, const void *data, size_t len, struct lg_error *err);
+
 #endif

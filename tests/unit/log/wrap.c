@@ -59,7 +59,7 @@ static struct lg_log *make_wrapped(struct hooks *hooks, const struct lg_clock *c
 	snprintf(url, sizeof url, "%s:%s", scheme, lg_test_path(name));
 	lg_assert_ok(lg_log_open(url, &(struct lg_log_open){ .create = true }, &inner, &err), &err);
 	lg_test_fill(inner, 4);
-	lg_assert_ok(lg_log_checkpoint_write(inner, &(struct lg_log_checkpoint){ .seq = 3 }, &err), &err);
+	lg_assert_ok(lg_test_checkpoint(inner, 3, NULL, 0, &err), &err);
 	struct lg_log_hooks table = { .before = before, .after = after, .trace = trace, .arg = hooks };
 	lg_assert_ok(lg_log_wrap(inner, &table, clock, &log, &err), &err);
 	return log;
@@ -69,6 +69,7 @@ static struct lg_log *make_wrapped(struct hooks *hooks, const struct lg_clock *c
 static int make_call(struct lg_log *log, enum lg_log_call call, unsigned *ret_out, struct lg_error *err)
 {
 	struct lg_log_head head = { .seq = 99 };
+	struct lg_log_gap gap;
 	uint64_t seq = 99;
 	int rc = LG_EINTERNAL;
 	switch (call) {
@@ -80,22 +81,22 @@ static int make_call(struct lg_log *log, enum lg_log_call call, unsigned *ret_ou
 	case LG_LOG_CALL_QUERY:
 		return lg_log_query(log, &(struct lg_log_query){ 0 }, visit_record, ret_out, err);
 	case LG_LOG_CALL_CHECKPOINT_WRITE:
-		return lg_log_checkpoint_write(log, &(struct lg_log_checkpoint){ .seq = 4 }, err);
+		return lg_test_checkpoint(log, 4, NULL, 0, err);
 	case LG_LOG_CALL_CHECKPOINT_READ:
-		return lg_log_checkpoint_read(log, 4, visit_checkpoint, ret_out, err);
+		return lg_log_checkpoint_read(log, 3, visit_checkpoint, ret_out, err);
 	case LG_LOG_CALL_TRIM:
-		return lg_log_trim(log, 2, err);
-	case LG_LOG_CALL_FIRST:
-		rc = lg_log_first(log, &seq, err);
-		break;
+		return lg_log_trim(log, 2, NULL, 0, err);
+	case LG_LOG_CALL_GAP:
+		return lg_log_gap(log, 4, &gap, err);
 	case LG_LOG_CALL_WAIT:
 		return lg_log_wait(log, 0, err);
 	case LG_LOG_CALL_CHECKPOINT_FIND:
 		rc = lg_log_checkpoint_find(log, 4, &seq, err);
 		break;
-	case LG_LOG_CALL_BASE:
-		rc = lg_log_base(log, &head, err);
-		break;
+	case LG_LOG_CALL_CHECKPOINT_DROP:
+		return lg_log_checkpoint_drop(log, 99, err);
+	case LG_LOG_CALL_SKIP:
+		return lg_log_skip(log, &(struct lg_log_gap){ .first = 5, .last = 5 }, err);
 	case LG_LOG_CALL_SETTLE:
 		return log->ops->settle(log, err);
 	case LG_LOG_CALL_CHECK:
@@ -117,10 +118,11 @@ static const struct call_row {
 	{ "checkpoint_write", LG_LOG_CALL_CHECKPOINT_WRITE },
 	{ "checkpoint_read", LG_LOG_CALL_CHECKPOINT_READ },
 	{ "trim", LG_LOG_CALL_TRIM },
-	{ "first", LG_LOG_CALL_FIRST },
+	{ "gap", LG_LOG_CALL_GAP },
 	{ "wait", LG_LOG_CALL_WAIT },
 	{ "checkpoint_find", LG_LOG_CALL_CHECKPOINT_FIND },
-	{ "base", LG_LOG_CALL_BASE },
+	{ "checkpoint_drop", LG_LOG_CALL_CHECKPOINT_DROP },
+	{ "skip", LG_LOG_CALL_SKIP },
 	{ "settle", LG_LOG_CALL_SETTLE },
 	{ "check", LG_LOG_CALL_CHECK },
 };
@@ -178,13 +180,13 @@ static void test_trace(void **state)
 	struct lg_log *log = make_wrapped(&hooks, &sim.clock, "memory");
 	lg_test_append_key(log, "web/port");
 	assert_int_equal(lg_log_wait(log, 0, &err), 0);
-	lg_assert_code(lg_log_trim(log, 77, &err), LG_EINVALID, &err);
+	lg_assert_code(lg_log_trim(log, 77, NULL, 0, &err), LG_EINVALID, &err);
 	assert_string_equal(hooks.trace,
 		"head =4 -> ok 0us\n"
 		"append seq=5 count=1 kind=change body=10 keys=1 -> ok 0us\n"
 		"head =5 -> ok 0us\n"
 		"wait timeout=0ms -> ok 0us\n"
-		"trim before=77 -> invalid 0us\n");
+		"trim before=77 keep=0 -> invalid 0us\n");
 	lg_log_close(log);
 }
 
