@@ -1,16 +1,17 @@
 /* bench/tree - what the tree costs, beside the targets of the design and, for reads, beside libc's balanced tree (tsearch).
  *
- *	tree [KEYS …]     default 100000
+ *	tree [KEYS …]     default 100000 1000000
  *
- * Figures are medians over rounds; each round reads the clock once around many operations. */
+ * Figures are medians over rounds; each round reads the clock once around many operations.  A graft must cost the depth: it is
+ * made of one key, of a section and of a whole service, which lie about as deep and hold ever more keys. */
 #include "model/tree.h"
 #include "base/cleanup.h"
+#include "common.h"
 
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ROUNDS 9
@@ -46,35 +47,9 @@ static double resident_now(void)
 	return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
-static double now_us(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
-
-static void die(const struct lg_error *err)
-{
-	fprintf(stderr, "bench/tree: %s\n", err->message);
-	exit(1);
-}
-
 static int by_key(const void *a, const void *b)
 {
 	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
-}
-
-static int by_number(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof *values, by_number);
-	return values[count / 2];
 }
 
 /* service-017/section-03/setting-000123: names as people give them */
@@ -101,12 +76,11 @@ static struct lg_tree *build_sorted(void)
 	for (size_t i = 0; i < item_count; i++) {
 		const struct lg_entry entry = { items[i].key, items[i].key_len, items[i].value,
 			items[i].value_len, 1 };
-		if (lg_tree_builder_add(builder, &entry, NULL, &err) < 0)
-			die(&err);
+		bench_check(lg_tree_builder_add(builder, &entry, NULL, &err), &err);
 	}
 	struct lg_tree *tree = lg_tree_builder_finish(builder, &err);
 	if (!tree)
-		die(&err);
+		bench_die("%s", err.message);
 	return tree;
 }
 
@@ -119,8 +93,7 @@ static struct lg_tree *change(struct lg_tree *tree, size_t changes, uint64_t seq
 		char value[64];
 		size_t len = (size_t)snprintf(
 			value, sizeof value, "{\"limit\":%zu,\"on\":false}", (size_t)draw(1000000));
-		if (lg_tree_edit_put(edit, item->key, item->key_len, value, len, seq, &err) < 0)
-			die(&err);
+		bench_check(lg_tree_edit_put(edit, item->key, item->key_len, value, len, seq, &err), &err);
 	}
 	return lg_tree_edit_commit(edit);
 }
@@ -140,7 +113,7 @@ static double time_gets(const struct lg_tree *tree)
 	enum { GETS = 200000 };
 	double rounds[ROUNDS];
 	for (int r = 0; r < ROUNDS; r++) {
-		double start = now_us();
+		double start = bench_now_us();
 		for (int i = 0; i < GETS; i++) {
 			struct lg_entry entry;
 			const struct item *item = &items[draw(item_count)];
@@ -148,9 +121,9 @@ static double time_gets(const struct lg_tree *tree)
 				abort();
 			sink += (uint64_t)entry.value[0];
 		}
-		rounds[r] = (now_us() - start) / GETS;
+		rounds[r] = (bench_now_us() - start) / GETS;
 	}
-	return median(rounds, ROUNDS);
+	return bench_median(rounds, ROUNDS);
 }
 
 static double time_tfind(void)
@@ -161,16 +134,16 @@ static double time_tfind(void)
 	for (size_t i = 0; i < item_count; i++)
 		tsearch(&items[(i * 7919) % item_count], &root, by_key);
 	for (int r = 0; r < ROUNDS; r++) {
-		double start = now_us();
+		double start = bench_now_us();
 		for (int i = 0; i < GETS; i++) {
 			struct item *const *found = tfind(&items[draw(item_count)], &root, by_key);
 			sink += (uint64_t)(*found)->value[0];
 		}
-		rounds[r] = (now_us() - start) / GETS;
+		rounds[r] = (bench_now_us() - start) / GETS;
 	}
 	while (root)
 		tdelete(*(struct item **)root, &root, by_key);
-	return median(rounds, ROUNDS);
+	return bench_median(rounds, ROUNDS);
 }
 
 static double time_changes(struct lg_tree *tree)
@@ -180,17 +153,17 @@ static double time_changes(struct lg_tree *tree)
 	uint8_t hash[LG_HASH_SIZE];
 	struct lg_tree *now = lg_tree_ref(tree);
 	for (int r = 0; r < ROUNDS; r++) {
-		double start = now_us();
+		double start = bench_now_us();
 		for (int i = 0; i < CHANGES; i++) {
 			struct lg_tree *next = change(now, 1, 2);
 			lg_tree_hash(next, hash);
 			lg_tree_unref(now);
 			now = next;
 		}
-		rounds[r] = (now_us() - start) / CHANGES;
+		rounds[r] = (bench_now_us() - start) / CHANGES;
 	}
 	lg_tree_unref(now);
-	return median(rounds, ROUNDS);
+	return bench_median(rounds, ROUNDS);
 }
 
 static double time_diff(struct lg_tree *tree, size_t *ret_found)
@@ -201,40 +174,36 @@ static double time_diff(struct lg_tree *tree, size_t *ret_found)
 	lg_tree_hash(changed, hash);
 	for (int r = 0; r < ROUNDS; r++) {
 		size_t found = 0;
-		double start = now_us();
+		double start = bench_now_us();
 		lg_tree_diff(tree, changed, NULL, count_one, &found);
-		rounds[r] = now_us() - start;
+		rounds[r] = bench_now_us() - start;
 		*ret_found = found;
 	}
 	lg_tree_unref(changed);
-	return median(rounds, ROUNDS);
+	return bench_median(rounds, ROUNDS);
 }
 
-static double time_graft(struct lg_tree *tree)
+/* prefix: a service, a section of it, or a key; it holds what an older state had there. */
+static double time_graft(struct lg_tree *tree, struct lg_tree *older, const char *prefix)
 {
 	enum { GRAFTS = 1000 };
 	struct lg_error err = LG_ERROR_INIT;
 	double rounds[ROUNDS];
 	uint8_t hash[LG_HASH_SIZE];
 	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
-	struct lg_tree *other = change(tree, item_count / 10 + 1, 4);
-	if (lg_scope_include(&scope, "service-017/", &err) < 0)
-		die(&err);
-	lg_tree_hash(other, hash);
+	bench_check(lg_scope_include(&scope, prefix, &err), &err);
 	for (int r = 0; r < ROUNDS; r++) {
-		double start = now_us();
+		double start = bench_now_us();
 		for (int i = 0; i < GRAFTS; i++) {
 			struct lg_tree_edit *edit = lg_tree_edit_begin(tree);
-			if (lg_tree_edit_restore(edit, other, &scope, 5, &err) < 0)
-				die(&err);
+			bench_check(lg_tree_edit_restore(edit, older, &scope, 5, &err), &err);
 			struct lg_tree *grafted = lg_tree_edit_commit(edit);
 			lg_tree_hash(grafted, hash);
 			lg_tree_unref(grafted);
 		}
-		rounds[r] = (now_us() - start) / GRAFTS;
+		rounds[r] = (bench_now_us() - start) / GRAFTS;
 	}
-	lg_tree_unref(other);
-	return median(rounds, ROUNDS);
+	return bench_median(rounds, ROUNDS);
 }
 
 /* target 0: none. peer 0: none. */
@@ -245,7 +214,35 @@ static void row(const char *what, double value, const char *unit, double target,
 		printf("  tsearch in this run %.2f %s, ratio %.2f", peer, unit, peer / value);
 	printf("\n");
 	if (target > 0)
-		printf("  target %s: %s <= %g %s\n", value <= target ? "met" : "MISSED", what, target, unit);
+		bench_verdict(value <= target, "%s <= %g %s: %.2f %s", what, target, unit, value, unit);
+}
+
+static size_t keys_below(const char *prefix)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < item_count; i++)
+		found += strncmp(items[i].key, prefix, strlen(prefix)) == 0;
+	return found;
+}
+
+static void grafts(struct lg_tree *tree)
+{
+	static const char *const prefixes[] = { NULL, "service-017/section-03/", "service-017/" };
+	enum { COUNT = sizeof prefixes / sizeof prefixes[0] };
+	double us[COUNT];
+	uint8_t hash[LG_HASH_SIZE];
+	struct lg_tree *older = change(tree, item_count / 2, 4);
+	lg_tree_hash(older, hash);
+	for (size_t i = 0; i < COUNT; i++) {
+		const char *prefix = prefixes[i] ? prefixes[i] : items[item_count / 6].key;
+		char what[64];
+		us[i] = time_graft(tree, older, prefix);
+		snprintf(what, sizeof what, "graft with hash, keys below: %zu", keys_below(prefix));
+		row(what, us[i], "us", 0, 0);
+	}
+	bench_verdict(us[COUNT - 1] <= 2 * us[0],
+		"a graft costs the depth: of a service within 2 x of a key: %.2f x", us[COUNT - 1] / us[0]);
+	lg_tree_unref(older);
 }
 
 static void bench(size_t count)
@@ -253,11 +250,11 @@ static void bench(size_t count)
 	uint8_t hash[LG_HASH_SIZE];
 	make_items(count);
 	double before = resident_now();
-	double start = now_us();
+	double start = bench_now_us();
 	struct lg_tree *tree = build_sorted();
-	double built = now_us();
+	double built = bench_now_us();
 	lg_tree_hash(tree, hash);
-	double hashed = now_us();
+	double hashed = bench_now_us();
 	size_t total, payload;
 	double resident = resident_now() - before;
 	lg_tree_memory(tree, &total, &payload);
@@ -267,7 +264,7 @@ static void bench(size_t count)
 	row("random get", time_gets(tree), "us", 1.5, time_tfind());
 	row("one-key change with hash", time_changes(tree), "us", 20, 0);
 	row("diff of 1,000 changes", time_diff(tree, &found) / 1000, "ms", 5, 0);
-	row("graft of a prefix with hash", time_graft(tree), "us", 0, 0);
+	grafts(tree);
 	row("memory a key beside key and value", heap, "B", 250, 0);
 	row("build from sorted entries", (built - start) / 1000, "ms", 0, 0);
 	row("hash of all", (hashed - built) / 1000, "ms", 0, 0);
@@ -278,8 +275,10 @@ static void bench(size_t count)
 
 int main(int argc, char **argv)
 {
-	if (argc == 1)
+	if (argc == 1) {
 		bench(100000);
+		bench(1000000);
+	}
 	for (int i = 1; i < argc; i++)
 		bench(strtoul(argv[i], NULL, 10));
 	return 0;
