@@ -3,6 +3,7 @@
 #include "io/clock.h"
 #include "io/fault.h"
 #include "io/file.h"
+#include "io/recorder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,8 +24,10 @@ static int make_one(const char *path, mode_t mode, struct lg_error *err)
 	int failure = lg_fault_check(LG_FAULT_MKDIR, path);
 	if (failure)
 		return lg_fail(err, LG_EIO, failure, "cannot make directory '%s'", path);
-	if (mkdir(path, mode) == 0)
+	if (mkdir(path, mode) == 0) {
+		lg_recorded(.op = LG_RECORDED_MKDIR, .dirfd = AT_FDCWD, .name = path);
 		return 1;
+	}
 	failure = errno;
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return 0;
@@ -183,8 +186,11 @@ static int remove_entry(
 	if (removal->look_only)
 		return 0;
 	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
 	int failure = lg_fault_check(LG_FAULT_UNLINK, path);
-	if (!failure && unlinkat(parent, slash ? slash + 1 : path, flags) < 0 && errno != ENOENT)
+	if (!failure && unlinkat(parent, name, flags) == 0)
+		lg_recorded(.op = LG_RECORDED_UNLINK, .dirfd = parent, .name = name);
+	else if (!failure && errno != ENOENT)
 		failure = errno;
 	return failure ? lg_fail(err, LG_EIO, failure, "cannot remove '%s'", path) : 0;
 }
@@ -266,6 +272,7 @@ int lg_dir_remove(const char *path, struct lg_error *err)
 		failure = errno;
 	if (failure)
 		return lg_fail(err, LG_EIO, failure, "cannot remove directory '%s'", copy);
+	lg_recorded(.op = LG_RECORDED_UNLINK, .dirfd = AT_FDCWD, .name = copy);
 	char *slash = strrchr(copy, '/');
 	if (slash && slash != copy)
 		*slash = '\0';
@@ -318,6 +325,7 @@ static int open_lock(const char *path, int *ret_fd, struct lg_error *err)
 	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return lg_fail(err, LG_EIO, errno, "cannot open lock file '%s'", path);
+	lg_recorded(.op = LG_RECORDED_CREATE, .dirfd = AT_FDCWD, .name = path, .fd = fd);
 	*ret_fd = fd;
 	return 0;
 }

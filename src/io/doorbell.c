@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "io/clock.h"
+#include "io/recorder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,10 @@ struct lg_doorbell {
 /* The file is there to be written to: one byte, always the same place. */
 static int open_bell(const char *path)
 {
-	return open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+	int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+	if (fd >= 0)
+		lg_recorded(.op = LG_RECORDED_CREATE, .dirfd = AT_FDCWD, .name = path, .fd = fd);
+	return fd;
 }
 
 int lg_doorbell_ring(const char *path)
@@ -27,6 +31,7 @@ int lg_doorbell_ring(const char *path)
 	lg_autoclose int fd = open_bell(path);
 	if (fd < 0 || pwrite(fd, "!", 1, 0) != 1)
 		return LG_EIO;
+	lg_recorded(.op = LG_RECORDED_WRITE, .fd = fd, .at = 0, .data = "!", .len = 1);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "io/fault.h"
 #include "io/random.h"
+#include "io/recorder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@ int lg_write_all(int fd, const void *data, size_t len, const char *name, struct 
 			continue;
 		if (n < 0)
 			return lg_fail(err, LG_EIO, errno, "cannot write '%s'", name);
+		lg_recorded(.op = LG_RECORDED_WRITE, .fd = fd, .at = -1, .data = at, .len = (size_t)n);
 		at += n;
 		len -= (size_t)n;
 	}
@@ -43,6 +45,7 @@ int lg_fsync(int fd, const char *name, struct lg_error *err)
 	int fault = lg_fault_check(LG_FAULT_FSYNC, name);
 	if (fault)
 		return lg_fail(err, LG_EIO, fault, "cannot sync '%s' to disk", name);
+	lg_recorded(.op = LG_RECORDED_SYNC, .fd = fd);
 	/* after a failure the kernel has dropped the dirty pages: a second fsync would succeed and mean nothing */
 	if (fsync(fd) < 0)
 		return lg_fail(err, LG_EIO, errno, "cannot sync '%s' to disk", name);
@@ -257,6 +260,15 @@ static int place_open(struct place *place, const char *path, struct lg_error *er
 	return 0;
 }
 
+/* 0 or errno */
+static int unlink_in(int dirfd, const char *name)
+{
+	if (unlinkat(dirfd, name, 0) < 0)
+		return errno;
+	lg_recorded(.op = LG_RECORDED_UNLINK, .dirfd = dirfd, .name = name);
+	return 0;
+}
+
 /* Some file systems cannot sync a directory and say EINVAL; there is nothing more to be had from them. */
 static int sync_dirfd(int dirfd, const char *dir, struct lg_error *err)
 {
@@ -291,8 +303,10 @@ int lg_file_remove(const char *path, struct lg_error *err)
 	int fault = lg_fault_check(LG_FAULT_UNLINK, path);
 	if (fault)
 		return lg_fail(err, LG_EIO, fault, "cannot remove '%s'", path);
-	if (unlinkat(place.dirfd, place.name, 0) < 0)
-		return errno == ENOENT ? 0 : lg_fail(err, LG_EIO, errno, "cannot remove '%s'", path);
+	int failure = unlink_in(place.dirfd, place.name);
+	if (failure && failure != ENOENT)
+		return lg_fail(err, LG_EIO, failure, "cannot remove '%s'", path);
+	/* also when it was gone: whoever removed it may have been killed before the sync */
 	return sync_dirfd(place.dirfd, place.dir, err);
 }
 
@@ -320,9 +334,9 @@ int lg_file_sweep(const char *path, struct lg_error *err)
 		if (!is_temp_of(names[i], place.name))
 			continue;
 		int failure = lg_fault_check(LG_FAULT_UNLINK, names[i]);
-		if (!failure && unlinkat(place.dirfd, names[i], 0) < 0 && errno != ENOENT)
-			failure = errno;
-		if (failure)
+		if (!failure)
+			failure = unlink_in(place.dirfd, names[i]);
+		if (failure && failure != ENOENT)
 			rc = lg_fail(err, LG_EIO, failure, "cannot remove '%s/%s'", place.dir, names[i]);
 		removed++;
 	}
@@ -347,7 +361,7 @@ struct replace {
 static void replace_clear(struct replace *replace)
 {
 	if (replace->temp_exists)
-		unlinkat(replace->place.dirfd, replace->temp, 0);
+		unlink_in(replace->place.dirfd, replace->temp);
 	place_clear(&replace->place);
 }
 
@@ -416,6 +430,7 @@ static int create_temp(struct replace *replace, int *ret_fd, struct lg_error *er
 			continue;
 		if (fd < 0)
 			return lg_fail(err, LG_EIO, errno, "cannot create a file beside '%s'", place->path);
+		lg_recorded(.op = LG_RECORDED_CREATE, .dirfd = place->dirfd, .name = replace->temp, .fd = fd);
 		replace->temp_exists = true;
 		*ret_fd = fd;
 		return 0;
@@ -440,6 +455,7 @@ static int set_meta(const struct replace *replace, int fd, struct lg_error *err)
 	}
 	if (fchmod(fd, mode & 07777) < 0)
 		return lg_fail(err, LG_EIO, errno, "cannot set the mode of '%s'", replace->place.path);
+	lg_recorded(.op = LG_RECORDED_META, .fd = fd);
 	return 0;
 }
 
@@ -476,7 +492,21 @@ static int fill_temp(struct replace *replace, const void *data, size_t len, stru
 static int rename_temp(const struct replace *replace, unsigned flags)
 {
 	const struct place *place = &replace->place;
-	return renameat2(place->dirfd, replace->temp, place->dirfd, place->name, flags) < 0 ? errno : 0;
+	if (renameat2(place->dirfd, replace->temp, place->dirfd, place->name, flags) < 0)
+		return errno;
+	lg_recorded(.op = flags & RENAME_EXCHANGE ? LG_RECORDED_EXCHANGE : LG_RECORDED_RENAME,
+		.dirfd = place->dirfd, .name = replace->temp, .to = place->name);
+	return 0;
+}
+
+static int link_temp(const struct replace *replace)
+{
+	const struct place *place = &replace->place;
+	if (linkat(place->dirfd, replace->temp, place->dirfd, place->name, 0) < 0)
+		return errno;
+	lg_recorded(.op = LG_RECORDED_LINK, .dirfd = place->dirfd, .name = replace->temp, .to = place->name);
+	unlink_in(place->dirfd, replace->temp);
+	return 0;
 }
 
 /* Puts the temporary under a name that was free. */
@@ -485,11 +515,8 @@ static int install_new(struct replace *replace, struct lg_error *err)
 	const struct place *place = &replace->place;
 	int failure = rename_temp(replace, RENAME_NOREPLACE);
 	if (failure == EINVAL ||
-		failure == ENOSYS) { /* not on this file system; a link does not replace either */
-		failure = linkat(place->dirfd, replace->temp, place->dirfd, place->name, 0) < 0 ? errno : 0;
-		if (!failure)
-			unlinkat(place->dirfd, replace->temp, 0);
-	}
+		failure == ENOSYS) /* not on this file system; a link does not replace either */
+		failure = link_temp(replace);
 	if (failure == EEXIST)
 		return lg_fail(err, LG_ECONFLICT, 0, "'%s' appeared meanwhile", place->path);
 	if (failure)
@@ -497,7 +524,7 @@ static int install_new(struct replace *replace, struct lg_error *err)
 	replace->temp_exists = false;
 	int rc = sync_dirfd(place->dirfd, place->dir, err);
 	if (rc < 0)
-		unlinkat(place->dirfd, place->name, 0);
+		unlink_in(place->dirfd, place->name);
 	return rc;
 }
 
@@ -518,8 +545,8 @@ static int remove_former(const struct replace *replace, struct lg_error *err)
 {
 	const struct place *place = &replace->place;
 	int failure = lg_fault_check(LG_FAULT_UNLINK, place->path);
-	if (!failure && unlinkat(place->dirfd, replace->temp, 0) < 0)
-		failure = errno;
+	if (!failure)
+		failure = unlink_in(place->dirfd, replace->temp);
 	return failure ? lg_fail(err, LG_EIO, failure, "cannot remove the former '%s'", place->path) : 0;
 }
 

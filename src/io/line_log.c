@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "io/fault.h"
 #include "io/file.h"
+#include "io/recorder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,6 +126,8 @@ static int open_for_append(const char *path, bool create, int *ret_fd, struct lg
 		return lg_fail(err, LG_ENOTFOUND, 0, "'%s' does not exist", path);
 	if (fd < 0)
 		return lg_fail(err, LG_EIO, errno, "cannot open '%s'", path);
+	if (create)
+		lg_recorded(.op = LG_RECORDED_CREATE, .dirfd = AT_FDCWD, .name = path, .fd = fd);
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return lg_fail(err, LG_EIO, errno, "cannot look at '%s'", path);
@@ -150,6 +153,7 @@ static int cut_torn(struct lg_line_log *log, struct lg_error *err)
 		failure = errno;
 	if (failure)
 		return lg_fail(err, LG_EIO, failure, "cannot cut the torn end off '%s'", log->path);
+	lg_recorded(.op = LG_RECORDED_TRUNCATE, .fd = log->fd, .at = (off_t)log->size);
 	return lg_fsync(log->fd, log->path, err);
 }
 
