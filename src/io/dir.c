@@ -36,42 +36,76 @@ static int make_one(const char *path, mode_t mode, struct lg_error *err)
 	return lg_fail(err, LG_EIO, failure, "cannot make directory '%s'", path);
 }
 
-static int make_and_sync(char *path, mode_t mode, struct lg_error *err)
+static int sync_parent(char *path, struct lg_error *err)
 {
-	int rc = make_one(path, mode, err);
-	if (rc <= 0)
-		return rc;
 	char *slash = strrchr(path, '/');
 	if (!slash || slash == path)
 		return lg_dir_sync(slash ? "/" : ".", err);
 	*slash = '\0';
-	rc = lg_dir_sync(path, err);
+	int rc = lg_dir_sync(path, err);
 	*slash = '/';
 	return rc;
 }
 
-int lg_dir_make(const char *path, mode_t mode, struct lg_error *err)
+/* A parent that may not be read is not one in which we have made anything. */
+static int sync_found(char *path, struct lg_error *err)
+{
+	struct lg_error why = LG_ERROR_INIT;
+	int rc = sync_parent(path, &why);
+	if (rc < 0 && why.sys_errno == EACCES)
+		return 0;
+	if (rc < 0 && err)
+		*err = why;
+	return rc;
+}
+
+static bool is_directory(const char *path)
 {
 	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Each one is on disk before the next one is made in it.  So of those that a killed process left, only the deepest may not
+ * be: `found`, whose parent is synced once it is known to be the deepest. */
+static int make_below(char *path, mode_t mode, bool *found, struct lg_error *err)
+{
+	if (is_directory(path))
+		return 0;
+	char *slash = strrchr(path, '/');
+	int rc = 0;
+	if (*found && slash && slash != path) {
+		*slash = '\0';
+		rc = sync_found(path, err);
+		*slash = '/';
+	}
+	*found = false;
+	if (rc == 0)
+		rc = make_one(path, mode, err);
+	return rc < 0 ? rc : sync_parent(path, err);
+}
+
+int lg_dir_make(const char *path, mode_t mode, struct lg_error *err)
+{
+	bool found = true;
 	if (!*path)
 		return lg_fail(err, LG_EINVALID, 0, "'' does not name a directory");
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return 0;
 	lg_autofree char *copy = strdup(path);
 	if (!copy)
 		return lg_fail_nomem(err);
 	for (size_t len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
 		copy[len - 1] = '\0';
+	if (is_directory(copy))
+		return sync_found(copy, err);
 	for (char *at = copy + 1; *at; at++) {
 		if (*at != '/' || at[-1] == '/')
 			continue;
 		*at = '\0';
-		int rc = stat(copy, &st) == 0 && S_ISDIR(st.st_mode) ? 0 : make_and_sync(copy, mode, err);
+		int rc = make_below(copy, mode, &found, err);
 		*at = '/';
 		if (rc < 0)
 			return rc;
 	}
-	return make_and_sync(copy, mode, err);
+	return make_below(copy, mode, &found, err);
 }
 
 /* ---- list ---- */

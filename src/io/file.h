@@ -75,8 +75,9 @@ int lg_line_log_open(const char *path, bool create, struct lg_line_log **ret_log
 void lg_line_log_close(struct lg_line_log *log);
 /* text without newline. 0 only once it is durable; after a failure every further append fails too. */
 int lg_line_log_append(struct lg_line_log *log, const char *text, struct lg_error *err);
-/* Calls visit for each intact line from the start; a torn last line (crash while appending) is ignored and cut off by
- * the next open for appending; damage before the last line is LG_ECORRUPT with its number. */
+/* Calls visit for each intact line from the start; a torn last line (crash while appending, after a power
+ * failure with garbage in it) is ignored and cut off by the next open for appending; damage before the last line is LG_ECORRUPT
+ * with its number. */
 int lg_line_log_read(const char *path, int (*visit)(void *arg, const char *text, struct lg_error *err),
 	void *arg, struct lg_error *err);
 

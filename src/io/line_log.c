@@ -48,9 +48,8 @@ static bool could_be_head(const char *at)
 	return at[SUM_DIGITS] == ' ';
 }
 
-/* A damaged last line is what a crash while appending leaves, unless an intact line ends it: then the newline between
- * two whole lines was damaged, and one of them was durable.  The first places that look like a line decide, so that a
- * file made of nothing else does not take for ever. */
+/* An intact line at the end of a damaged one: the newline between two whole lines was damaged, and one of them was durable.
+ * The first places that look like a line decide, so that a file made of nothing else does not take for ever. */
 static bool hides_a_line(const char *line, size_t len)
 {
 	int tries = 16;
@@ -62,6 +61,19 @@ static bool hides_a_line(const char *line, size_t len)
 		tries--;
 	}
 	return false;
+}
+
+/* Whether all from a damaged line on is what a power failure leaves of one append: its sectors are new, zeros or garbage, which
+ * may hold newlines.  But no line begins behind one of them, nor does one end the damaged line. */
+static bool is_torn(const char *at, size_t left)
+{
+	const char *end = at + left, *newline = memchr(at, '\n', left);
+	if (hides_a_line(at, newline ? (size_t)(newline - at) : left))
+		return false;
+	for (; newline; newline = memchr(newline + 1, '\n', (size_t)(end - newline) - 1))
+		if ((size_t)(end - newline) > HEAD && could_be_head(newline + 1))
+			return false;
+	return true;
 }
 
 /* Visits each intact line; *ret_end is where the intact part ends.  The text of a line is NUL-terminated in place. */
@@ -76,11 +88,9 @@ static int scan(const char *path, struct lg_buf *content,
 		char *newline = memchr(line, '\n', left);
 		size_t len = newline ? (size_t)(newline - line) : left;
 		if (!newline || !is_intact(line, len)) {
-			bool last = !newline || len + 1 == left;
-			if (!last || hides_a_line(line, len))
-				return lg_fail(
-					err, LG_ECORRUPT, 0, "'%s' is damaged in line %zu", path, number);
-			break;
+			if (is_torn(line, left))
+				break;
+			return lg_fail(err, LG_ECORRUPT, 0, "'%s' is damaged in line %zu", path, number);
 		}
 		*newline = '\0';
 		int rc = visit ? visit(arg, line + HEAD, err) : 0;
@@ -139,15 +149,18 @@ static int open_for_append(const char *path, bool create, int *ret_fd, struct lg
 	return rc;
 }
 
-/* What a crash left of a line behind the intact ones goes. */
+/* What a crash left of a line behind the intact ones goes.  Those are made durable: one that a killed process wrote and did not
+ * sync must not be lost behind what is done because of it. */
 static int cut_torn(struct lg_line_log *log, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf content = LG_BUF_INIT;
 	int rc = lg_fd_read(log->fd, log->path, LG_LINE_LOG_MAX, &content, err);
 	if (rc == 0)
 		rc = scan(log->path, &content, NULL, NULL, &log->size, err);
-	if (rc < 0 || log->size == content.len)
+	if (rc < 0)
 		return rc;
+	if (log->size == content.len)
+		return lg_fsync(log->fd, log->path, err);
 	int failure = lg_fault_check(LG_FAULT_WRITE, log->path);
 	if (!failure && ftruncate(log->fd, (off_t)log->size) < 0)
 		failure = errno;

@@ -1,5 +1,6 @@
 /* Lines that are durable or absent: cut at every byte, every bit flipped, every operation failed. */
 #include "io/file.h"
+#include "io/random.h"
 #include "support/support.h"
 
 #include "nth.h"
@@ -132,6 +133,39 @@ static void test_zeros_behind(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, whole_len);
 	free(padded);
+}
+
+/* A sector that turned to garbage in a power failure may hold newlines, too. */
+static void test_garbage_behind(void **state)
+{
+	for (uint64_t seed = 1; seed <= 500; seed++) {
+		char content[8192];
+		size_t count = 0, len = 1 + seed % 1500;
+		memcpy(content, whole, whole_len);
+		lg_random_seed_for_tests(seed);
+		lg_random_bytes(content + whole_len, len);
+		lg_random_seed_for_tests(0);
+		lg_test_write(path, content, whole_len + len);
+		assert_int_equal(read_lines(&count, NULL), 0);
+		assert_int_equal(count, LINES);
+		assert_int_equal(append_from(0, 0), 0);
+		struct stat st;
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size, whole_len);
+	}
+}
+
+/* Behind the damage a line begins, whether it is intact or not: it was durable. */
+static void test_two_damaged_lines(void **state)
+{
+	char content[8192];
+	size_t count = 0;
+	memcpy(content, whole, whole_len);
+	content[ends[LINES - 2]] ^= 1;
+	content[ends[LINES - 1] + 17] ^= 1;
+	lg_test_write(path, content, whole_len);
+	assert_int_equal(read_lines(&count, NULL), LG_ECORRUPT);
+	assert_int_equal(count, LINES - 2);
 }
 
 /* Damage before the last line is always found; in the last line it can only take this line away. */
@@ -317,6 +351,8 @@ int main(void)
 		cmocka_unit_test(test_visit_stops),
 		cmocka_unit_test(test_cut_at_every_byte),
 		cmocka_unit_test(test_zeros_behind),
+		cmocka_unit_test(test_garbage_behind),
+		cmocka_unit_test(test_two_damaged_lines),
 		cmocka_unit_test(test_every_bit_flipped),
 		cmocka_unit_test(test_damage_names_its_line),
 		cmocka_unit_test(test_line_with_a_nul_is_damaged),
