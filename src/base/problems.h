@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+
 #define LG_PROBLEMS_MAX 1000
 
 struct lg_problem {
@@ -17,8 +19,9 @@ struct lg_problem {
 
 struct lg_problems {
 	struct lg_problem *items;
-	size_t count; /* kept in items */
-	size_t total; /* found */
+	size_t count;    /* kept in items */
+	size_t total;    /* found */
+	bool is_foreign; /* a subscriber of the configuration found them: they may quote anything, secrets too */
 };
 #define LG_PROBLEMS_INIT                                                                                       \
 	{                                                                                                      \

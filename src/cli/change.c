@@ -153,22 +153,39 @@ static int document(struct lg_cli *cli, const struct lg_change_request *request,
 		err);
 }
 
-static int commit(struct lg_cli *cli, const struct lg_change_request *request,
-	struct lg_committed *ret_committed, struct lg_error *err)
+static struct lg_commit commit_of(struct lg_cli *cli, const struct lg_change_request *request)
 {
 	struct lg_commit change = { .changes = request->changes,
 		.author = { .actor = cli->session.actor, .reason = request->reason },
+		.action = cli->command->name,
 		.has_expect_root = request->has_expect_root,
 		.skip_invalid = request->skip_invalid,
 		.dry_run = request->dry_run };
+	memcpy(change.expect_root, request->expect_root, LG_HASH_SIZE);
+	return change;
+}
+
+static int commit(struct lg_cli *cli, const struct lg_change_request *request,
+	struct lg_committed *ret_committed, struct lg_error *err)
+{
 	/* a list of its own: a commit that is tried again begins its list anew, and cli->problems may hold others */
 	lg_cleanup(lg_problems_clear) struct lg_problems found = LG_PROBLEMS_INIT;
-	memcpy(change.expect_root, request->expect_root, LG_HASH_SIZE);
+	const struct lg_commit change = commit_of(cli, request);
 	int rc = lg_config_commit(cli->session.config, &change, ret_committed, &found, err);
 	for (size_t i = 0; i < found.count; i++)
 		lg_problems_add(&cli->problems, found.items[i].subject, "%s", found.items[i].message);
 	cli->problems.total += found.total - found.count;
+	cli->problems.is_foreign |= found.is_foreign;
 	return rc;
+}
+
+/* On the record: it was refused, and not by a commit, which sees to that itself. */
+static void note_refusal(
+	struct lg_cli *cli, const struct lg_change_request *request, int code, const char *message)
+{
+	const struct lg_commit change = commit_of(cli, request);
+	if (!request->dry_run)
+		lg_config_refused(cli->session.config, &change, code, &cli->problems, message);
 }
 
 int lg_change_refuse(
@@ -180,7 +197,9 @@ int lg_change_refuse(
 	trial.dry_run = true;
 	trial.skip_invalid = false;
 	commit(cli, &trial, &committed, &ignored);
-	return lg_problems_fail(&cli->problems, err, what);
+	int rc = lg_problems_fail(&cli->problems, err, what);
+	note_refusal(cli, request, rc, NULL);
+	return rc;
 }
 
 int lg_change_preview(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err)
@@ -192,8 +211,10 @@ int lg_change_preview(struct lg_cli *cli, const struct lg_change_request *reques
 	trial.dry_run = true;
 	lg_config_snapshot(cli->session.config, &former);
 	int rc = commit(cli, &trial, &committed, err);
-	if (rc < 0)
+	if (rc < 0) {
+		note_refusal(cli, request, rc, err->message);
 		return rc;
+	}
 	lg_show_diff_init(&diff, &cli->output, 0);
 	if (collect(request->changes, former.tree, committed.tree, &diff) < 0)
 		return lg_fail_nomem(err);

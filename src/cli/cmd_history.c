@@ -130,9 +130,25 @@ static int history_read(struct lg_cli *cli, struct history_state *state, const c
 	return lg_config_query(cli->session.config, &query, history_record, state, err);
 }
 
+/* Refused attempts that are not in the log yet. */
+static uint64_t waiting(struct lg_cli *cli, const char *word)
+{
+	uint64_t count = 0;
+	struct lg_error ignored = LG_ERROR_INIT;
+	if (word || lg_config_refusals_waiting(cli->session.config, &count, &ignored) < 0)
+		return 0;
+	if (count)
+		lg_output_note(&cli->output,
+			"lastgood: %llu more refused %s for the next record of such: one a minute is written at "
+			"most",
+			(unsigned long long)count, count == 1 ? "attempt waits" : "attempts wait");
+	return count;
+}
+
 static int history_print(
 	struct lg_cli *cli, struct history_state *state, const char *word, struct lg_error *err)
 {
+	uint64_t refusals = waiting(cli, word);
 	if (state->count == 0 && word)
 		return lg_fail(
 			err, LG_ENOTFOUND, 0, "nothing was ever set at '%s'; a prefix ends in '/'", word);
@@ -142,8 +158,10 @@ static int history_print(
 			lg_args_has(&cli->args, "all") ? " --all" : "", word ? " " : "", word ? word : "");
 	if (state->table)
 		return state->count ? lg_table_print(&state->rows, &cli->output, err) : 0;
-	return lg_output_document(
-		&cli->output, json_pack("{s:O, s:b}", "history", state->items, "more", (int)state->more), err);
+	return lg_output_document(&cli->output,
+		json_pack("{s:O, s:b, s:I}", "history", state->items, "more", (int)state->more,
+			"refusals_waiting", (json_int_t)refusals),
+		err);
 }
 
 static int run_history(struct lg_cli *cli, struct lg_error *err)

@@ -71,6 +71,22 @@ static unsigned long long number_of(const json_t *body, const char *name)
 	return (unsigned long long)json_integer_value(json_object_get(body, name));
 }
 
+/* "3 × set by mallory (held): web/port, web/host; 'web/port' is held by h5 …" */
+static void add_refusals(const json_t *body, struct lg_buf *buf)
+{
+	size_t i, k;
+	const json_t *group, *key;
+	json_array_foreach(json_object_get(body, "refusals"), i, group)
+	{
+		lg_buf_addf(buf, "%s%llu × %s by %s (%s)", i ? "; " : "", number_of(group, "count"),
+			text_of(group, "action"), text_of(group, "actor"), text_of(group, "code"));
+		json_array_foreach(json_object_get(group, "keys"), k, key)
+			lg_buf_addf(buf, "%s%s", k ? ", " : ": ", json_string_value(key));
+		if (*text_of(group, "message"))
+			lg_buf_addf(buf, ": %s", text_of(group, "message"));
+	}
+}
+
 int lg_record_what(const struct lg_record *record, struct lg_buf *buf)
 {
 	lg_cleanup(lg_json_freep) json_t *body = lg_record_body_json(record);
@@ -107,7 +123,7 @@ int lg_record_what(const struct lg_record *record, struct lg_buf *buf)
 		lg_buf_addf(buf, "what came before %llu", number_of(body, "before"));
 		break;
 	case LG_KIND_REFUSAL:
-		lg_buf_addf(buf, "%zu attempts", json_array_size(json_object_get(body, "refusals")));
+		add_refusals(body, buf);
 		break;
 	case LG_KIND_SALVAGE:
 		lg_buf_addf(buf, "%zu stretches lost", json_array_size(json_object_get(body, "lost")));

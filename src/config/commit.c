@@ -385,6 +385,8 @@ static int run_before(struct lg_config *config, uint64_t revision, struct lg_tre
 			rc = subscriber->before(subscriber->arg, revision, former, next, problems, err);
 	}
 	config->in_subscriber = false;
+	if (rc < 0 && problems)
+		problems->is_foreign = true;
 	return rc < 0 ? rc : 0;
 }
 
@@ -538,6 +540,7 @@ int lg_config_commit(struct lg_config *config, const struct lg_commit *commit,
 		.problems = problems ? problems : &own,
 	};
 	rc = answer(lg_group_submit(config, &change.request), &change.committed, ret_committed);
+	lg_refusal_after_commit(config, commit, change.problems, rc, err);
 	lg_request_unseal(&change.request);
 	forget_change(&change.request);
 	return rc;
@@ -659,6 +662,7 @@ int lg_config_restore(struct lg_config *config, const struct lg_restore *restore
 		.problems = problems ? problems : &own,
 	};
 	rc = answer(lg_group_submit(config, &going.request), &going.committed, ret_committed);
+	lg_refusal_after_restore(config, restore, going.problems, rc);
 	lg_request_unseal(&going.request);
 	forget_restore(&going.request);
 	return rc;

@@ -322,6 +322,7 @@ int lg_config_open(const struct lg_config_options *options, struct lg_config **r
 		lg_config_close(config);
 		return lg_context(err, rc, "cannot open '%s'", where);
 	}
+	config->refusals = options->state_dir && !options->readonly ? lg_refusals_new() : NULL;
 	*ret_config = config;
 	return 0;
 }
@@ -330,6 +331,7 @@ void lg_config_close(struct lg_config *config)
 {
 	if (!config)
 		return;
+	lg_refusals_close(config);
 	lg_checkpoint_finish(config);
 	lg_state_forget_all(config);
 	lg_published_free(config->published);

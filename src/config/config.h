@@ -128,6 +128,8 @@ struct lg_commit {
 	bool ignore_holds;    /* a person's rollback */
 	bool dry_run;         /* validate only */
 	const char *rollback; /* id, when a rollback writes explicit changes */
+	const char *
+		action; /* what the author did, for the record of a refusal: "import"; NULL: by what it holds */
 	/* ids of the records, so that recovery can find them; NULL: random */
 	const uint8_t (*ids)[LG_ID_SIZE];
 	/* control records appended in the same append, behind the change, or alone when nothing differs; see lg_control */
@@ -172,6 +174,20 @@ struct lg_restore {
 };
 int lg_config_restore(struct lg_config *config, const struct lg_restore *restore,
 	struct lg_committed *ret_committed, struct lg_problems *problems, struct lg_error *err);
+
+/* --- refused attempts (refusal.c)
+ * Changes and restores that are refused (invalid, held, refused by a subscriber) are recorded too, gathered and rate-limited, beside
+ * their result: one record at once, then at most one every LG_REFUSAL_EVERY_S, out of a bucket of LG_REFUSAL_TOKENS that gains one
+ * every LG_REFUSAL_REFILL_S.  Not recorded: dry runs, lost races, and whatever a config without a state directory refuses. */
+#define LG_REFUSAL_EVERY_S  60
+#define LG_REFUSAL_REFILL_S 600
+#define LG_REFUSAL_TOKENS   10
+#define LG_REFUSAL_BODY_MAX ((size_t)8192)
+/* An attempt that was refused before it became a commit.  message: why; NULL: it could not be read. */
+void lg_config_refused(struct lg_config *config, const struct lg_commit *commit, int code,
+	const struct lg_problems *problems, const char *message);
+/* How many attempts wait for the next record. */
+int lg_config_refusals_waiting(struct lg_config *config, uint64_t *ret_count, struct lg_error *err);
 
 /* Control records alone. ret_seq (or NULL): seq of the first. */
 int lg_config_control(struct lg_config *config, const struct lg_author *author,

@@ -12,6 +12,7 @@
  *	history.c     what touched a key or scope
  *	since.c       the record that a value comes from, through restores
  *	target.c      "r12", "@-1", "good", times → a revision
+ *	refusal.c     attempts that were refused, on the record
  *
  * Threads.  Two things are held, always in this order:
  *
@@ -107,6 +108,8 @@ struct lg_config {
 	size_t checkpoint_len;
 	size_t tail_cost;   /* what replaying from there costs an opener, in bytes of body */
 	bool tail_goes_far; /* a restore behind it brings back a part of a state from before it */
+
+	struct lg_refusals *refusals; /* NULL: refused attempts are not recorded; has its own lock */
 };
 
 void lg_config_lock(struct lg_config *config);
@@ -237,6 +240,15 @@ int lg_request_seal(struct lg_config *config, struct lg_request *request, const 
 void lg_request_unseal(struct lg_request *request);
 /* LG_EINVALID when actor or reason could not be shown, or kept in a checkpoint. */
 int lg_author_check(const struct lg_author *author, struct lg_error *err);
+
+/* refusal.c.  Lock not held: these write a record themselves, when one is due.  They never fail. */
+struct lg_refusals *lg_refusals_new(void); /* NULL when memory is gone */
+void lg_refusals_close(struct lg_config *config);
+/* rc, err: how it ended, also well. */
+void lg_refusal_after_commit(struct lg_config *config, const struct lg_commit *commit,
+	const struct lg_problems *problems, int rc, const struct lg_error *err);
+void lg_refusal_after_restore(
+	struct lg_config *config, const struct lg_restore *restore, const struct lg_problems *problems, int rc);
 
 /* history.c */
 /* Walks the members of "set" and "unset" of a canonical change body without building it.  value NULL for unset. */

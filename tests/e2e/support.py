@@ -122,9 +122,12 @@ class Store:
         return {item["key"]: item["value"] for item in self.run("list", *words, "-o", "json").json()["items"]}
 
     def state(self):
-        """Head of the log, revision and root: equal before and after means that nothing was changed."""
+        """Head of the log, revision and root: equal before and after means that nothing was changed.
+
+        That something was refused goes on record too, once a minute at most: that is no change."""
         listed = self.run("list", "-o", "json").json()
-        history = self.run("history", "--all", "--limit", "1", "-o", "json").json()["history"]
+        history = self.run("history", "--all", "--limit", "20", "-o", "json").json()["history"]
+        history = [record for record in history if record["kind"] != "refusal"]
         return (history[0]["seq"] if history else 0, history[0]["hash"] if history else "", listed["revision"],
                 listed["root"])
 

@@ -47,6 +47,16 @@ static int commit(const char *const *pairs, struct lg_problems *problems)
 
 /* --- before ----------------------------------------------------------------------------------------------------------- */
 
+static int assert_refusal(void *arg, const struct lg_record *record, struct lg_error *ret_err)
+{
+	(void)arg;
+	(void)ret_err;
+	assert_non_null(strstr(record->body, "\"code\":\"refused_by_check\""));
+	assert_non_null(strstr(record->body, "would refuse this change"));
+	assert_null(strstr(record->body, "that will not do"));
+	return 1;
+}
+
 static void test_refused_before_it_is_appended(void **state)
 {
 	(void)state;
@@ -57,7 +67,10 @@ static void test_refused_before_it_is_appended(void **state)
 	world_switch(&world, "api.check", "refuse");
 	lg_assert_code(commit((const char *const[]){ "web/a", "2", "api/b", "2", NULL }, &problems),
 		LG_EREFUSED, &err);
-	assert_int_equal(head(), seq);
+	/* that it was refused is on record, but not what the checks said: they may quote anything */
+	assert_int_equal(head(), seq + 1);
+	const struct lg_log_query refusal = { .from = seq + 1, .kinds = 1u << LG_KIND_REFUSAL };
+	lg_assert_code(lg_config_query(world.config, &refusal, assert_refusal, NULL, &err), 1, &err);
 	world_assert_value(&world, "web/a", "1");
 	assert_file("web.json", "{\n  \"a\": 1\n}\n");
 	/* each of them is named, with what its check said */
