@@ -88,6 +88,8 @@ static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, bool from
 	if (dry_run || changes == 0) {
 		lg_output_line(&cli->output, LG_STYLE_BOLD, "%s",
 			dry_run ? "dry run: nothing was changed"
+				: lg_args_has(&cli->args, "revert")
+				? "there is nothing left to take back: no key changes"
 				: "nothing differs: the state is that of the target already");
 		return lg_output_document(&cli->output, lg_steal_ptr(&document), err);
 	}
@@ -103,18 +105,59 @@ static int run_plan(struct lg_cli *cli, struct lg_rollback_plan *plan, bool from
 
 /* --- config ------------------------------------------------------------------------------------------------------------------------- */
 
+/* Which of the options belong together. */
+static int check_options(const struct lg_args *args, struct lg_error *err)
+{
+	static const char *const of_files[] = { "exact", "skip-invalid" };
+	static const char *const of_reverts[] = { "skip-conflicts", "force" };
+	bool to = lg_args_has(args, "to"), revert = lg_args_has(args, "revert");
+	if (to && revert)
+		return lg_fail(err, LG_EUSAGE, 0,
+			"--to goes back to a state, --revert takes back one revision: give one of them");
+	if (!to && !revert)
+		return lg_fail(err, LG_EUSAGE, 0,
+			"'rollback config' wants --to TARGET (r12, @-1, good, a time or a backup file) or "
+			"--revert REV");
+	for (size_t i = 0; i < 2; i++) {
+		if (revert && lg_args_has(args, of_files[i]))
+			return lg_fail(
+				err, LG_EUSAGE, 0, "--%s is for a backup file, not for --revert", of_files[i]);
+		if (to && lg_args_has(args, of_reverts[i]))
+			return lg_fail(err, LG_EUSAGE, 0, "--%s is for --revert, not for --to", of_reverts[i]);
+	}
+	if (lg_args_has(args, "skip-conflicts") && lg_args_has(args, "force"))
+		return lg_fail(err, LG_EUSAGE, 0,
+			"--skip-conflicts leaves changed keys as they are, --force does not: give one of them");
+	return 0;
+}
+
+static const char *hint_of(const struct lg_rollback_request *request, int rc)
+{
+	if (rc == LG_ECONFLICT && request->revert)
+		return "nothing was changed; --skip-conflicts takes back the other keys, --force these too "
+		       "(look first with --dry-run)";
+	if (rc == LG_EINVALID && !request->revert && lg_target_is_file(request->target) &&
+		!request->skip_invalid)
+		return "nothing was changed; --skip-invalid takes the valid keys";
+	return NULL;
+}
+
 static int run_config(struct lg_cli *cli, struct lg_error *err)
 {
 	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
 	lg_cleanup(lg_rollback_plan_freep) struct lg_rollback_plan *plan = NULL;
-	struct lg_rollback_request request = { .target = lg_args_value(&cli->args, "to"),
+	const struct lg_args *args = &cli->args;
+	struct lg_rollback_request request = { .target = lg_args_value(args, "to"),
+		.revert = lg_args_value(args, "revert"),
+		.on_conflict = lg_args_has(args, "skip-conflicts") ? LG_CONFLICT_SKIP
+			: lg_args_has(args, "force")               ? LG_CONFLICT_FORCE
+								   : LG_CONFLICT_REFUSE,
 		.scope = &scope,
-		.exact = lg_args_has(&cli->args, "exact"),
-		.skip_invalid = lg_args_has(&cli->args, "skip-invalid") };
-	if (!request.target)
-		return lg_fail(err, LG_EUSAGE, 0,
-			"'rollback config' wants --to TARGET: r12, @-1, good, a time or a backup file");
-	int rc = lg_cli_scope(cli, &scope, err);
+		.exact = lg_args_has(args, "exact"),
+		.skip_invalid = lg_args_has(args, "skip-invalid") };
+	int rc = check_options(args, err);
+	if (rc == 0)
+		rc = lg_cli_scope(cli, &scope, err);
 	if (rc == 0)
 		rc = lg_cli_reason(cli, NULL, &request.author.reason, err);
 	if (rc == 0 && lg_rollback_reason_check(request.author.reason, err) < 0)
@@ -123,14 +166,15 @@ static int run_config(struct lg_cli *cli, struct lg_error *err)
 		rc = lg_session_open(cli, LG_SESSION_DELIVER, err);
 	if (rc < 0)
 		return rc;
+	bool from_file = request.target && lg_target_is_file(request.target);
 	request.author.actor = cli->session.actor;
-	if (lg_target_is_file(request.target) && !lg_args_has(&cli->args, "actor"))
+	if (from_file && !lg_args_has(args, "actor"))
 		request.author.actor =
 			"rollback_script"; /* what existing installations have in their histories */
 	rc = lg_rollback_plan(cli->session.config, cli->session.delivery, &request, &plan, &cli->problems, err);
-	if (rc == LG_EINVALID && lg_target_is_file(request.target) && !request.skip_invalid)
-		cli->hint = "nothing was changed; --skip-invalid takes the valid keys";
-	return rc < 0 ? rc : run_plan(cli, plan, lg_target_is_file(request.target), err);
+	if (rc < 0)
+		cli->hint = hint_of(&request, rc);
+	return rc < 0 ? rc : run_plan(cli, plan, from_file, err);
 }
 
 /* --- undo, resume --------------------------------------------------------------------------------------------------------------------- */
@@ -255,6 +299,9 @@ static int run_show(struct lg_cli *cli, struct lg_error *err)
 
 static const struct lg_option config_options[] = {
 	{ "to", "TARGET", "r12, @-1, good, a time, or a backup file", 0, false },
+	{ "revert", "REV",
+		"instead of --to: take back what this one revision did (r15, head), and nothing else", 0,
+		false },
 	{ "prefix", "PREFIX/", "only these keys and their declarations", 0, true },
 	{ "key", "KEY", "only this key and its declaration", 0, true },
 	{ "except", "KEY|PREFIX/", "but not these", 0, true },
@@ -264,6 +311,9 @@ static const struct lg_option config_options[] = {
 	{ "yes", NULL, "do not ask", 'y', false },
 	{ "exact", NULL, "backup file: remove the keys of the scope that it lacks", 0, false },
 	{ "skip-invalid", NULL, "backup file: leave out what is invalid instead of refusing all", 0, false },
+	{ "skip-conflicts", NULL,
+		"revert: leave out keys that were changed again since, instead of refusing all", 0, false },
+	{ "force", NULL, "revert: take those back too, and the later changes with them", 0, false },
 	{ 0 },
 };
 static const struct lg_option undo_options[] = {
@@ -279,6 +329,8 @@ static const struct lg_example config_examples[] = {
 		"to the newest known good, without asking" },
 	{ "rollback config --to backup.json --reason 'corruption: bad import' --exact",
 		"to a backup file, and nothing else" },
+	{ "rollback config --revert r15 --reason 'performance: the pool is too small'",
+		"what r15 did is taken back; what came later stays" },
 	{ 0 },
 };
 static const struct lg_example list_examples[] = { { "rollback list", "newest first" }, { 0 } };
@@ -296,21 +348,30 @@ static const struct lg_example resume_examples[] = { { "rollback resume", "finis
 
 const struct lg_command lg_commands_rollback[] = {
 	{ .name = "rollback config",
-		.usage = "--to TARGET [--prefix PREFIX/]… [--key KEY]… [--except SELECTOR]… --reason 'CODE: "
-			 "TEXT' [--dry-run] "
-			 "[--yes] [--exact] [--skip-invalid]",
-		.summary = "Goes back to an earlier state, and proves it",
-		.description = "Shows what will change (each key before and after, the services that are told, "
-			       "the plan's hash), asks once, "
-			       "appends one small record, delivers to the services and validates. If "
-			       "validation fails the rollback takes "
-			       "itself back. Afterwards the scope is held: changes to it are refused until "
-			       "'lastgood release'.\n\nNothing is "
-			       "lost by going back: a rollback is a revision like any other, and 'lastgood "
-			       "rollback undo ID' takes it "
-			       "back.\n\nWithout a terminal, --yes is needed. Anything but 'yes' as the answer "
-			       "cancels, with status 0 and "
-			       "nothing touched.",
+		.usage =
+			"(--to TARGET | --revert REV) [--prefix PREFIX/]… [--key KEY]… [--except SELECTOR]… --reason 'CODE: "
+			"TEXT' [--dry-run] "
+			"[--yes] [--exact] [--skip-invalid] [--skip-conflicts | --force]",
+		.summary = "Goes back to an earlier state, or takes back one revision, and proves it",
+		.description =
+			"Shows what will change (each key before and after, the services that are told, "
+			"the plan's hash), asks once, "
+			"appends one small record, delivers to the services and validates. If "
+			"validation fails the rollback takes "
+			"itself back. Afterwards the scope is held: changes to it are refused until "
+			"'lastgood release'.\n\nNothing is "
+			"lost by going back: a rollback is a revision like any other, and 'lastgood "
+			"rollback undo ID' takes it "
+			"back.\n\nWith --revert exactly what that one revision did is taken back: each key that it "
+			"changed becomes what it was before, and everything else stays, whoever changed "
+			"it. A key that a later revision changed again is a conflict; all of them are "
+			"listed and nothing is done (status 5), unless --skip-conflicts leaves them as they "
+			"are or --force takes them back too. What a later rollback only brought back, or "
+			"left as it was, is none. A key that is already as it was before needs nothing. "
+			"Only the keys that are taken back are held, or their prefixes when there are more "
+			"than 256.\n\nWithout a terminal, --yes is needed. Anything but 'yes' as the answer "
+			"cancels, with status 0 and "
+			"nothing touched.",
 		.options = config_options,
 		.examples = config_examples,
 		.statuses = LG_STATUS_CHANGE | LG_STATUS(LG_EFAILED),

@@ -116,6 +116,48 @@ static void view_head(struct lg_cli *cli, const struct lg_rollback_plan *plan)
 	lg_output_line(&cli->output, LG_STYLE_PLAIN, "target: %s", lg_buf_str(&target));
 }
 
+static void add_conflict_value(struct lg_table *rows, const json_t *value)
+{
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	struct lg_error ignored = LG_ERROR_INIT;
+	const char *string = json_string_value(value);
+	if (!value)
+		lg_buf_adds(&text, "(not set)");
+	else if (string && strcmp(string, LG_SECRET_REDACTED) == 0)
+		lg_buf_adds(&text, string);
+	else
+		lg_json_canonical(value, &text, &ignored);
+	lg_table_add(rows, LG_STYLE_PLAIN, lg_buf_str(&text));
+}
+
+/* Keys of the revision to be taken back that later ones changed. */
+static int view_conflicts(struct lg_cli *cli, const json_t *plan, bool in_short, struct lg_error *err)
+{
+	static const char *const headings[] = { "KEY", "THEN", "NOW", "CHANGED BY" };
+	const json_t *conflicts = json_object_get(plan, "conflicts"), *conflict;
+	size_t count = json_array_size(conflicts), i;
+	lg_cleanup(lg_table_clear) struct lg_table rows;
+	if (count == 0)
+		return 0;
+	lg_output_line(&cli->output, LG_STYLE_WARN, "%zu %s changed again since, and %s:", count,
+		count == 1 ? "key was" : "keys were",
+		strcmp(text_of(plan, "on_conflict"), "skip") == 0 ? "left out" : "taken back all the same");
+	lg_table_init(&rows, 4, headings);
+	json_array_foreach(conflicts, i, conflict)
+	{
+		if (in_short && i == LG_SHOW_DIFF_ROWS)
+			break;
+		lg_table_add(&rows, LG_STYLE_NAME, text_of(conflict, "key"));
+		add_conflict_value(&rows, json_object_get(conflict, "then"));
+		add_conflict_value(&rows, json_object_get(conflict, "now"));
+		lg_table_addf(&rows, LG_STYLE_PLAIN, "r%llu", number_of(conflict, "revision"));
+	}
+	int rc = lg_output_is_table(&cli->output) ? lg_table_print(&rows, &cli->output, err) : 0;
+	if (rc == 0 && i < count)
+		lg_output_line(&cli->output, LG_STYLE_DIM, "and %zu more; --dry-run shows them", count - i);
+	return rc;
+}
+
 int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *plan, bool all,
 	json_t **ret_document, struct lg_error *err)
 {
@@ -129,7 +171,9 @@ int lg_rollback_view_plan(struct lg_cli *cli, const struct lg_rollback_plan *pla
 	lg_show_diff_init(&radius.diff, &cli->output, in_short ? LG_SHOW_DIFF_ROWS : 0);
 	int rc = lg_rollback_plan_diff(plan, visit_change, &radius);
 	view_head(cli, plan);
-	rc = rc < 0 ? lg_fail_nomem(err) : lg_show_diff_print(&radius.diff, &cli->output, err);
+	rc = rc < 0 ? lg_fail_nomem(err) : view_conflicts(cli, lg_rollback_plan_json(plan), in_short, err);
+	if (rc == 0)
+		rc = lg_show_diff_print(&radius.diff, &cli->output, err);
 	json_t *services = view_services(cli, &radius);
 	lg_output_line(&cli->output, LG_STYLE_DIM, "plan %s", lg_rollback_plan_hash(plan));
 	json_t *json = json_deep_copy(lg_rollback_plan_json(plan));
@@ -194,7 +238,7 @@ static int add_key(struct lg_cli *cli, json_t *list, const char *key, const char
 int lg_rollback_view_keys(struct lg_cli *cli, const json_t *plan, const struct lg_items *items, json_t *result,
 	struct lg_error *err)
 {
-	const json_t *changes = json_object_get(plan, "file_changes");
+	const json_t *changes = json_object_get(plan, "explicit");
 	const json_t *set = json_object_get(changes, "set"), *unset = json_object_get(changes, "unset");
 	lg_cleanup(lg_json_freep) json_t *left = left_out(&cli->problems);
 	lg_cleanup(lg_json_freep) json_t *list = json_array();

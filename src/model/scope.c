@@ -383,13 +383,19 @@ int lg_scope_add_canonical(const struct lg_scope *scope, struct lg_buf *buf)
 	return buf->failed ? LG_ENOMEM : 0;
 }
 
+/* As many are named; a line must stay one that can be read. */
+#define NAMED_MAX 10
+
 static void describe_list(struct lg_buf *buf, char *const *list, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
+	size_t named = count > NAMED_MAX + 1 ? NAMED_MAX : count;
+	for (size_t i = 0; i < named; i++) {
 		if (i)
 			lg_buf_adds(buf, ", ");
 		lg_text_add_printable(buf, list[i], strlen(list[i]));
 	}
+	if (named < count)
+		lg_buf_addf(buf, " and %zu more", count - named);
 }
 
 int lg_scope_describe(const struct lg_scope *scope, struct lg_buf *buf)

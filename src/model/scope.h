@@ -41,7 +41,8 @@ bool lg_scope_equal(const struct lg_scope *a, const struct lg_scope *b);
 int lg_scope_to_json(const struct lg_scope *scope, json_t **ret_json, struct lg_error *err);
 int lg_scope_from_json(const json_t *json, struct lg_scope *ret_scope, struct lg_error *err);
 int lg_scope_add_canonical(const struct lg_scope *scope, struct lg_buf *buf); /* the JSON as canonical bytes */
-int lg_scope_describe(
-	const struct lg_scope *scope, struct lg_buf *buf); /* "everything", "web/", "a, b except c/" */
+int lg_scope_describe(const struct lg_scope *scope,
+	struct lg_buf *
+		buf); /* "everything", "web/", "a, b except c/"; of long lists the first few and how many more */
 
 #endif

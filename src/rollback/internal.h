@@ -1,6 +1,7 @@
 /* internal.h - the inside of rollbacks, shared by src/rollback only.
  *
  *	plan.c       request → plan
+ *	revert.c     the plan that takes back one revision
  *	plan_file.c  plan ↔ plan.json, and its hash
  *	steps.c      the table of steps: check, run, undo; preflight and validate
  *	step_record.c, step_deliver.c  the two live ones
@@ -46,11 +47,14 @@ struct lg_rollback_plan {
 	char *target, *why; /* as asked for; on what evidence it was chosen */
 	char *undo_of;      /* or NULL */
 	bool automatic, emergency;
-	bool is_file;                     /* explicit changes instead of a restore */
-	uint64_t to;                      /* !is_file */
-	struct lg_changeset file_changes; /* is_file: as stored, secrets sealed */
-	uint64_t from;                    /* revision in force when planned */
-	uint64_t suspect;                 /* newest change of the scope then */
+	bool is_explicit;                     /* explicit changes (backup file, revert) instead of a restore */
+	uint64_t to;                          /* !is_explicit */
+	struct lg_changeset explicit_changes; /* is_explicit: as stored, secrets sealed */
+	uint64_t revert;                      /* the revision that is taken back, 0: none */
+	enum lg_on_conflict on_conflict;      /* of its keys that were changed since */
+	json_t *conflicts;     /* revert: [{"key","revision","then","now"}], values redacted where secret */
+	uint64_t from;         /* revision in force when planned */
+	uint64_t suspect;      /* newest change of the scope then */
 	bool suspect_was_good; /* marked so for exactly this scope, until the rollback marks it bad */
 	/* The undo of a rollback takes its mark and its hold back.  The undo of that sets them again, as any rollback does. */
 	bool takes_back;
@@ -66,6 +70,19 @@ struct lg_rollback_plan {
 	size_t step_count;
 	struct lg_tree *former, *next; /* whole states before and after */
 };
+
+/* plan.c.  What `changes` (plain values; sorted and sealed in place) lead to, with all problems, without writing anything:
+ * fills next and explicit_changes, with what differs in scope (NULL: everywhere).  what: "the backup file"; unreadable: its
+ * entries that are no changes, or NULL. */
+int lg_plan_try_changes(struct lg_config *config, const struct lg_rollback_request *request,
+	struct lg_rollback_plan *plan, const char *what, const struct lg_problems *unreadable,
+	struct lg_changeset *changes, const struct lg_scope *scope, struct lg_problems *problems,
+	struct lg_error *err);
+/* revert.c.  Also narrows the plan's scope to the keys that it changes. ret_refused: LG_ECONFLICT because keys were changed
+ * since, each a problem, and trying again would not help. */
+int lg_plan_aim_at_revert(struct lg_config *config, const struct lg_rollback_request *request,
+	struct lg_rollback_plan *plan, struct lg_problems *problems, struct lg_buf *why, bool *ret_refused,
+	struct lg_error *err);
 
 /* plan_file.c.  `hash` covers what a plan does; `seal` the whole of plan.json, so that a damaged one is not followed. */
 int lg_plan_seal(struct lg_rollback_plan *plan, struct lg_error *err); /* fills json and hash from the fields */

@@ -46,10 +46,11 @@ void lg_rollback_plan_free(struct lg_rollback_plan *plan)
 	free(plan->target);
 	free(plan->why);
 	free(plan->undo_of);
-	lg_changeset_clear(&plan->file_changes);
+	lg_changeset_clear(&plan->explicit_changes);
 	for (size_t i = 0; i < plan->step_count; i++)
 		free(plan->steps[i].adapter);
 	free(plan->steps);
+	json_decref(plan->conflicts);
 	lg_tree_unref(plan->former);
 	lg_tree_unref(plan->next);
 	free(plan);
@@ -270,10 +271,13 @@ static int changes_of_backup(const struct lg_rollback_plan *plan, const struct b
 	return lg_tree_walk(plan->former, "", 0, remove_if_lacking, &removal);
 }
 
-/* What the file would change, as it will be stored.  Everything wrong with it is found before anything is refused. */
-static int try_changes(struct lg_config *config, const struct lg_rollback_request *request,
-	const struct lg_rollback_plan *plan, const struct lg_problems *unreadable, struct lg_changeset *changes,
-	struct lg_problems *problems, struct lg_committed *ret_committed, struct lg_error *err)
+/* --- explicit changes -------------------------------------------------------------------------------------------------- */
+
+/* Everything wrong with them is found before anything is refused. */
+static int try_commit(struct lg_config *config, const struct lg_rollback_request *request,
+	const struct lg_rollback_plan *plan, const char *what, const struct lg_problems *unreadable,
+	struct lg_changeset *changes, struct lg_problems *problems, struct lg_committed *ret_committed,
+	struct lg_error *err)
 {
 	lg_cleanup(lg_problems_clear) struct lg_problems all = LG_PROBLEMS_INIT;
 	lg_cleanup(lg_problems_clear) struct lg_problems refused = LG_PROBLEMS_INIT;
@@ -290,14 +294,14 @@ static int try_changes(struct lg_config *config, const struct lg_rollback_reques
 	int rc = lg_config_commit(config, &commit, ret_committed, &refused, &why);
 	const struct lg_problems *const lists[] = { unreadable, &refused };
 	for (size_t l = 0; l < 2; l++) {
-		for (size_t i = 0; i < lists[l]->count; i++) {
+		for (size_t i = 0; lists[l] && i < lists[l]->count; i++) {
 			const struct lg_problem *one = &lists[l]->items[i];
 			lg_problems_add(&all, one->subject, "%s", one->message);
 			lg_problems_add(problems, one->subject, "%s", one->message);
 		}
 	}
 	if ((rc == 0 || rc == LG_EINVALID) && all.total && !request->skip_invalid)
-		return lg_problems_fail(&all, err, "the backup file");
+		return lg_problems_fail(&all, err, what);
 	return rc < 0 ? lg_fail(err, rc, 0, "%s", why.message) : 0;
 }
 
@@ -314,25 +318,34 @@ static int keep_change(void *arg, const struct lg_entry *before, const struct lg
 		after ? after->value_len : 0, kept->err);
 }
 
+int lg_plan_try_changes(struct lg_config *config, const struct lg_rollback_request *request,
+	struct lg_rollback_plan *plan, const char *what, const struct lg_problems *unreadable,
+	struct lg_changeset *changes, const struct lg_scope *scope, struct lg_problems *problems,
+	struct lg_error *err)
+{
+	lg_cleanup(lg_committed_clear) struct lg_committed committed = { 0 };
+	plan->is_explicit = true;
+	int rc = try_commit(config, request, plan, what, unreadable, changes, problems, &committed, err);
+	if (rc < 0)
+		return rc;
+	plan->next = lg_tree_ref(committed.tree);
+	struct kept kept = { &plan->explicit_changes, err };
+	return lg_tree_diff(plan->former, plan->next, scope, keep_change, &kept);
+}
+
 static int aim_at_file(struct lg_config *config, const struct lg_rollback_request *request,
 	struct lg_rollback_plan *plan, struct lg_problems *problems, struct lg_buf *why, struct lg_error *err)
 {
 	lg_cleanup(backup_clear) struct backup backup = { 0 };
 	lg_cleanup(lg_changeset_clear) struct lg_changeset changes = LG_CHANGESET_INIT;
-	lg_cleanup(lg_committed_clear) struct lg_committed committed = { 0 };
-	plan->is_file = true;
 	int rc = read_backup(request->target, &backup, err);
 	if (rc == 0)
 		rc = changes_of_backup(plan, &backup, request->exact, &changes, err);
-	if (rc == 0)
-		rc = try_changes(
-			config, request, plan, &backup.unreadable, &changes, problems, &committed, err);
 	if (rc < 0)
 		return rc;
 	lg_buf_addf(why, "a backup file with %zu entries", backup.items.count + backup.unreadable.total);
-	plan->next = lg_tree_ref(committed.tree);
-	struct kept kept = { &plan->file_changes, err };
-	return lg_tree_diff(plan->former, plan->next, &plan->scope, keep_change, &kept);
+	return lg_plan_try_changes(config, request, plan, "the backup file", &backup.unreadable, &changes,
+		&plan->scope, problems, err);
 }
 
 /* --- the plan --------------------------------------------------------------------------------------------------------- */
@@ -342,7 +355,7 @@ static int copy_texts(
 {
 	plan->actor = strdup(request->author.actor ? request->author.actor : "");
 	plan->reason = strdup(request->author.reason);
-	plan->target = strdup(request->target);
+	plan->target = strdup(request->revert ? request->revert : request->target);
 	plan->undo_of = request->undo_of ? strdup(request->undo_of) : NULL;
 	if (!plan->actor || !plan->reason || !plan->target || (request->undo_of && !plan->undo_of))
 		return lg_fail_nomem(err);
@@ -378,14 +391,31 @@ static int fill_hashes(struct lg_config *config, struct lg_delivery *delivery, s
 	if (delivery)
 		memcpy(plan->topology, lg_delivery_topology(delivery)->hash, sizeof plan->topology);
 	lg_tree_diff(plan->former, plan->next, &plan->scope, count_one, &plan->changes);
-	int rc = lg_config_last_change(config, &plan->scope, plan->from, &plan->suspect, NULL, err);
+	plan->suspect = plan->revert;
+	int rc = plan->revert
+		? 0
+		: lg_config_last_change(config, &plan->scope, plan->from, &plan->suspect, NULL, err);
 	plan->suspect_was_good = rc == 0 && is_marked_good(config, plan);
+	return rc;
+}
+
+static int aim(struct lg_config *config, struct lg_delivery *delivery,
+	const struct lg_rollback_request *request, struct lg_rollback_plan *plan, struct lg_problems *problems,
+	struct lg_buf *why, bool *ret_refused, struct lg_error *err)
+{
+	if (delivery)
+		lg_delivery_pause_checks(delivery, true); /* preflight does them, once */
+	int rc = request->revert ? lg_plan_aim_at_revert(config, request, plan, problems, why, ret_refused, err)
+		: lg_target_is_file(request->target) ? aim_at_file(config, request, plan, problems, why, err)
+						     : aim_at_revision(config, request, plan, why, err);
+	if (delivery)
+		lg_delivery_pause_checks(delivery, false);
 	return rc;
 }
 
 static int make_plan(struct lg_config *config, struct lg_delivery *delivery,
 	const struct lg_rollback_request *request, struct lg_rollback_plan *plan, struct lg_problems *problems,
-	struct lg_error *err)
+	bool *ret_refused, struct lg_error *err)
 {
 	int rc = lg_rollback_reason_check(request->author.reason, err);
 	if (rc == 0)
@@ -403,12 +433,7 @@ static int make_plan(struct lg_config *config, struct lg_delivery *delivery,
 		return rc;
 	lg_random_bytes(plan->ids, sizeof plan->ids);
 	lg_cleanup(lg_buf_clear) struct lg_buf why = LG_BUF_INIT;
-	if (delivery)
-		lg_delivery_pause_checks(delivery, true); /* preflight does them, once */
-	rc = lg_target_is_file(request->target) ? aim_at_file(config, request, plan, problems, &why, err)
-						: aim_at_revision(config, request, plan, &why, err);
-	if (delivery)
-		lg_delivery_pause_checks(delivery, false);
+	rc = aim(config, delivery, request, plan, problems, &why, ret_refused, err);
 	if (rc == 0)
 		rc = fill_hashes(config, delivery, plan, err);
 	if (rc == 0)
@@ -424,13 +449,14 @@ int lg_rollback_plan(struct lg_config *config, struct lg_delivery *delivery,
 	struct lg_problems *problems, struct lg_error *err)
 {
 	int rc = LG_ECONFLICT;
-	/* a conflict: others changed the state while a file was compared with it */
-	for (int i = 0; rc == LG_ECONFLICT && i < ATTEMPTS_MAX; i++) {
+	bool refused = false;
+	/* a conflict: others changed the state while explicit changes were tried on it */
+	for (int i = 0; rc == LG_ECONFLICT && !refused && i < ATTEMPTS_MAX; i++) {
 		lg_cleanup(lg_rollback_plan_freep) struct lg_rollback_plan *plan = calloc(1, sizeof *plan);
 		if (!plan)
 			return lg_fail_nomem(err);
 		lg_problems_clear(problems);
-		rc = make_plan(config, delivery, request, plan, problems, err);
+		rc = make_plan(config, delivery, request, plan, problems, &refused, err);
 		if (rc == 0)
 			*ret_plan = lg_steal_ptr(&plan);
 	}

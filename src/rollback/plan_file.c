@@ -58,13 +58,13 @@ static int add_changes(json_t *json, const struct lg_rollback_plan *plan, struct
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf body = LG_BUF_INIT;
 	lg_buf_addc(&body, '{');
-	lg_changeset_add_body(&plan->file_changes, &body);
+	lg_changeset_add_body(&plan->explicit_changes, &body);
 	lg_buf_addc(&body, '}');
 	json_t *changes = NULL;
 	int rc = lg_buf_check(&body, err);
 	if (rc == 0)
 		rc = lg_json_parse(body.data, body.len, body.len, &changes, err);
-	if (rc == 0 && json_object_set_new(json, "file_changes", changes) < 0)
+	if (rc == 0 && json_object_set_new(json, "explicit", changes) < 0)
 		rc = lg_fail_nomem(err);
 	return rc;
 }
@@ -75,6 +75,23 @@ static int set_undo(json_t *json, const struct lg_rollback_plan *plan)
 		return 0;
 	return json_object_set_new(json, "undo_of", json_string(plan->undo_of)) < 0 ||
 			json_object_set_new(json, "takes_back", json_boolean(plan->takes_back)) < 0
+		? -1
+		: 0;
+}
+
+static const char *const conflict_names[] = {
+	[LG_CONFLICT_REFUSE] = "refuse",
+	[LG_CONFLICT_SKIP] = "skip",
+	[LG_CONFLICT_FORCE] = "force",
+};
+
+static int set_revert(json_t *json, const struct lg_rollback_plan *plan)
+{
+	if (!plan->revert)
+		return 0;
+	return json_object_set_new(json, "revert", json_integer((json_int_t)plan->revert)) < 0 ||
+			json_object_set_new(
+				json, "on_conflict", json_string(conflict_names[plan->on_conflict])) < 0
 		? -1
 		: 0;
 }
@@ -93,9 +110,9 @@ static int essence(const struct lg_rollback_plan *plan, json_t **ret_json, struc
 		hex(plan->from_hash, LG_HASH_SIZE), "to_hash", hex(plan->to_hash, LG_HASH_SIZE), "topology",
 		hex(plan->topology, sizeof plan->topology), "changes", (json_int_t)plan->changes, "steps",
 		steps_json(plan));
-	if (!json || set_undo(json, plan) < 0)
+	if (!json || set_undo(json, plan) < 0 || set_revert(json, plan) < 0)
 		return lg_fail_nomem(err);
-	if (plan->is_file)
+	if (plan->is_explicit)
 		rc = add_changes(json, plan, err);
 	else if (json_object_set_new(json, "to", json_integer((json_int_t)plan->to)) < 0)
 		rc = lg_fail_nomem(err);
@@ -116,7 +133,8 @@ static int add_circumstances(json_t *json, const struct lg_rollback_plan *plan, 
 		(json_int_t)plan->suspect, "suspect_was_good", plan->suspect_was_good, "undo_hold",
 		(json_int_t)plan->undo_hold, "undo_suspect", (json_int_t)plan->undo_suspect,
 		"undo_suspect_was_good", plan->undo_suspect_was_good, "ids", ids);
-	if (!more || json_array_size(ids) != LG_ID_TOTAL || json_object_update(json, more) < 0)
+	if (!more || json_array_size(ids) != LG_ID_TOTAL || json_object_update(json, more) < 0 ||
+		(plan->conflicts && json_object_set(json, "conflicts", plan->conflicts) < 0))
 		return lg_fail_nomem(err);
 	return 0;
 }
@@ -239,6 +257,25 @@ static void read_steps(struct reader *reader, struct lg_rollback_plan *plan)
 	}
 }
 
+static void read_revert(struct reader *reader, struct lg_rollback_plan *plan)
+{
+	plan->revert = read_number(reader, "revert", false);
+	if (!plan->revert)
+		return;
+	const char *name = json_string_value(json_object_get(reader->json, "on_conflict"));
+	size_t i = 0, count = sizeof conflict_names / sizeof *conflict_names;
+	while (name && i < count && strcmp(conflict_names[i], name) != 0)
+		i++;
+	if (!name || i == count)
+		wrong(reader, "on_conflict");
+	else
+		plan->on_conflict = (enum lg_on_conflict)i;
+	json_t *conflicts = json_object_get(reader->json, "conflicts");
+	if (!json_is_array(conflicts))
+		wrong(reader, "conflicts");
+	plan->conflicts = json_incref(conflicts);
+}
+
 static int check_format(const json_t *json, struct lg_error *err)
 {
 	const char *format = json_string_value(json_object_get(json, "format"));
@@ -264,8 +301,8 @@ static int read_plan(const json_t *json, struct lg_rollback_plan *plan, struct l
 	plan->undo_of = read_text(&reader, "undo_of", false);
 	plan->automatic = json_is_true(json_object_get(json, "automatic"));
 	plan->emergency = json_is_true(json_object_get(json, "emergency"));
-	plan->is_file = json_object_get(json, "file_changes") != NULL;
-	plan->to = read_number(&reader, "to", !plan->is_file);
+	plan->is_explicit = json_object_get(json, "explicit") != NULL;
+	plan->to = read_number(&reader, "to", !plan->is_explicit);
 	plan->from = read_number(&reader, "from", true);
 	plan->suspect = read_number(&reader, "suspect", true);
 	plan->changes = read_number(&reader, "changes", true);
@@ -281,20 +318,20 @@ static int read_plan(const json_t *json, struct lg_rollback_plan *plan, struct l
 		read_hex(&reader, json_array_get(json_object_get(json, "ids"), i), "ids", plan->ids[i],
 			LG_ID_SIZE);
 	read_steps(&reader, plan);
+	read_revert(&reader, plan);
 	if (reader.rc == 0)
 		reader.rc = lg_scope_from_json(json_object_get(json, "scope"), &plan->scope, err);
-	if (reader.rc == 0 && plan->is_file)
+	if (reader.rc == 0 && plan->is_explicit)
 		reader.rc =
-			lg_changeset_from_body(json_object_get(json, "file_changes"), &plan->file_changes, err);
+			lg_changeset_from_body(json_object_get(json, "explicit"), &plan->explicit_changes, err);
 	return reader.rc;
 }
 
-static int apply_file_changes(
-	struct lg_tree_edit *edit, const struct lg_rollback_plan *plan, struct lg_error *err)
+static int apply_explicit(struct lg_tree_edit *edit, const struct lg_rollback_plan *plan, struct lg_error *err)
 {
 	int rc = 0;
-	for (size_t i = 0; rc >= 0 && i < plan->file_changes.count; i++) {
-		const struct lg_change *change = &plan->file_changes.items[i];
+	for (size_t i = 0; rc >= 0 && i < plan->explicit_changes.count; i++) {
+		const struct lg_change *change = &plan->explicit_changes.items[i];
 		size_t len = strlen(change->key);
 		rc = change->value ? lg_tree_edit_put(edit, change->key, len, change->value, change->value_len,
 					     plan->from + 1, err)
@@ -335,14 +372,14 @@ int lg_plan_rebase(struct lg_config *config, const struct lg_rollback_plan *plan
 static int build_next(struct lg_config *config, struct lg_rollback_plan *plan, struct lg_error *err)
 {
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *to = NULL;
-	if (!plan->is_file) {
+	if (!plan->is_explicit) {
 		int rc = lg_config_tree_at(config, plan->to, &to, err);
 		return rc < 0 ? rc : with_scope_of(plan->former, to, plan, &plan->next, err);
 	}
 	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(plan->former);
 	if (!edit)
 		return lg_fail_nomem(err);
-	int rc = apply_file_changes(edit, plan, err);
+	int rc = apply_explicit(edit, plan, err);
 	if (rc == 0)
 		plan->next = lg_tree_edit_commit(lg_steal_ptr(&edit));
 	return rc;

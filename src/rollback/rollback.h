@@ -15,10 +15,20 @@
 
 #define LG_ROLLBACK_ID_SIZE 40 /* "20261122-140305-1a2b3c" */
 
+/* A key of a revision to be taken back that a later one changed. */
+enum lg_on_conflict {
+	LG_CONFLICT_REFUSE, /* nothing is taken back */
+	LG_CONFLICT_SKIP,   /* the other keys are */
+	LG_CONFLICT_FORCE   /* it is taken back too, and the later change with it */
+};
+
 struct lg_rollback_request {
-	const char *target;           /* as lg_config_target, or a backup file */
-	const struct lg_scope *scope; /* NULL: everything */
-	struct lg_author author;      /* reason 'CODE: text', checked */
+	const char *target; /* as lg_config_target, or a backup file; NULL with revert */
+	const char *
+		revert; /* instead of a target: the revision ("r15", "head") whose changes are taken back, and no others */
+	enum lg_on_conflict on_conflict; /* revert */
+	const struct lg_scope *scope;    /* NULL: everything */
+	struct lg_author author;         /* reason 'CODE: text', checked */
 	bool exact; /* backup file: keys of scope that the file lacks are removed; declarations and flags only when the
 	               file has such */
 	bool skip_invalid;   /* backup file */
@@ -28,7 +38,10 @@ struct lg_rollback_request {
 
 struct lg_rollback_plan;
 
-/* LG_EINVALID with problems (those of skipped entries, too); LG_ENOTFOUND for the target. A plan without differences has lg_rollback_plan_changes 0. */
+/* LG_EINVALID with problems (those of skipped entries, too); LG_ENOTFOUND for the target; LG_ECONFLICT with each conflict of
+ * a revert.  A plan without differences has lg_rollback_plan_changes 0.  A revert covers, holds and quarantines the keys
+ * that it changes (prefixes of them where there are too many to list); its member "conflicts" lists what was skipped or
+ * forced. */
 int lg_rollback_plan(struct lg_config *config, struct lg_delivery *delivery,
 	const struct lg_rollback_request *request, struct lg_rollback_plan **ret_plan,
 	struct lg_problems *problems, struct lg_error *err);

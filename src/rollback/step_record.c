@@ -111,7 +111,7 @@ static int append_restore(struct lg_run *run, uint64_t to, const uint8_t expect[
 	return lg_config_restore(run->config, &restore, NULL, NULL, err);
 }
 
-/* Explicit changes from a backup file.  The expected root is that of a state whose scope is still the plan's. */
+/* Explicit changes: those of a backup file, or a revert's.  The expected root is that of a state whose scope is still the plan's. */
 static int append_changes(struct lg_run *run, const struct side_records *side, struct lg_error *err)
 {
 	const struct lg_rollback_plan *plan = run->plan;
@@ -121,7 +121,7 @@ static int append_changes(struct lg_run *run, const struct side_records *side, s
 		if (rc < 0)
 			return rc;
 		struct lg_commit commit = {
-			.changes = &run->plan->file_changes,
+			.changes = &run->plan->explicit_changes,
 			.author = author_of(plan),
 			.has_expect_root = true,
 			.ignore_holds = true,
@@ -169,7 +169,7 @@ int lg_step_record_run(struct lg_run *run, const struct lg_step *step, struct lg
 	if (rc < 0)
 		return rc;
 	pause_checks(run, true);
-	rc = run->plan->is_file
+	rc = run->plan->is_explicit
 		? append_changes(run, &side, err)
 		: append_restore(run, run->plan->to, run->plan->from_hash, LG_ID_RECORD, &side, err);
 	pause_checks(run, false);
