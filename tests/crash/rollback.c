@@ -27,8 +27,8 @@
 #define KILLED 137
 
 /* What the rollback is. */
-enum scenario { RESTORE, BACKUP, UNDO };
-static const char *const scenario_names[] = { "restore", "backup file", "undo" };
+enum scenario { RESTORE, BACKUP, UNDO, REVERT };
+static const char *const scenario_names[] = { "restore", "backup file", "undo", "revert" };
 
 /* What the children tell the parent. */
 struct told {
@@ -123,6 +123,8 @@ static struct lg_rollback_plan *plan_for(enum scenario scenario)
 		return world_plan(&world, backup, "");
 	case UNDO:
 		return plan_undo_of_newest();
+	case REVERT:
+		return world_plan(&world, "revert r4", "");
 	}
 	return NULL;
 }
@@ -525,10 +527,13 @@ static const struct series kill_series[] = {
 	{ "kill, then undo: backup file", BACKUP, true, 0, false },
 	{ "kill, then resume: undo", UNDO, false, 0, false },
 	{ "kill, then undo: undo", UNDO, true, 0, false },
+	{ "kill, then resume: revert", REVERT, false, 0, false },
+	{ "kill, then undo: revert", REVERT, true, 0, false },
 };
 static const struct series recovery_series[] = {
 	{ "kill, kill the recovery, then resume", RESTORE, false, 0, false },
 	{ "kill, kill the recovery, then undo", RESTORE, true, 0, false },
+	{ "kill, kill the recovery, then undo: revert", REVERT, true, 0, false },
 };
 static const struct series error_series[] = {
 	{ "EIO once", RESTORE, false, EIO, false },
@@ -537,13 +542,14 @@ static const struct series error_series[] = {
 	{ "ENOSPC from then on", RESTORE, false, ENOSPC, true },
 	{ "EIO once: undo", UNDO, false, EIO, false },
 	{ "EIO from then on: backup file", BACKUP, false, EIO, true },
+	{ "ENOSPC from then on: revert", REVERT, false, ENOSPC, true },
 };
 
 static void add_soak(void)
 {
-	static enum scenario scenarios[] = { RESTORE, BACKUP, UNDO };
+	static enum scenario scenarios[] = { RESTORE, BACKUP, UNDO, REVERT };
 	printf("# seed %" PRIu64 "\n", random_state);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
 		char *name = NULL;
 		if (asprintf(&name, "double kills: %s", scenario_names[i]) < 0)
 			abort();

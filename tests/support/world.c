@@ -1,6 +1,7 @@
 #include "support/world.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "io/file.h"
 
 #include <inttypes.h>
@@ -221,8 +222,10 @@ static int plan_for(struct world *world, const char *target, const char *scope_t
 {
 	lg_cleanup(lg_scope_clear) struct lg_scope scope;
 	world_scope(scope_text, &scope);
+	bool revert = lg_starts_with(target, "revert ");
 	const struct lg_rollback_request request = {
-		.target = target,
+		.target = revert ? NULL : target,
+		.revert = revert ? strchr(target, ' ') + 1 : NULL,
 		.scope = &scope,
 		.author = { "alice", "other: test", emergency },
 		.emergency = emergency,

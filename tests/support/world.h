@@ -50,6 +50,7 @@ void world_root(struct world *world, uint8_t ret_root[LG_HASH_SIZE]);
 
 /* scope_text: "" everything, "web/", "a -web/tmp/" */
 void world_scope(const char *scope_text, struct lg_scope *ret_scope);
+/* target: as lg_rollback_request has it, or "revert r2" */
 struct lg_rollback_plan *world_plan(struct world *world, const char *target, const char *scope_text);
 /* Plans and executes. */
 int world_roll_back(struct world *world, const char *target, const char *scope_text, bool emergency,

@@ -51,6 +51,11 @@ static const struct row forms[] = {
 		"{\"exclude\":[\"a\",\"web/tmp/\"],\"include\":[\"web/\",\"x\"]}" },
 	{ "excludes cover each other", "+a -b/c -b/", "a except b/",
 		"{\"exclude\":[\"b/\"],\"include\":[\"a\"]}" },
+	{ "eleven are named", "+a +b +c +d +e +f +g +h +i +j +k", "a, b, c, d, e, f, g, h, i, j, k",
+		"{\"include\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\",\"k\"]}" },
+	{ "of twelve the first ten", "+a +b +c +d +e +f +g +h +i +j +k +l",
+		"a, b, c, d, e, f, g, h, i, j and 2 more",
+		"{\"include\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\",\"k\",\"l\"]}" },
 	{ "quotes are escaped", "+a\"b", "a\"b", "{\"include\":[\"a\\\"b\"]}" },
 };
 
