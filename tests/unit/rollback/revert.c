@@ -685,7 +685,7 @@ static void test_what_retention_dropped(void **state)
 		lg_cleanup(lg_log_closep) struct lg_log *log = NULL;
 		snprintf(url, sizeof url, "sqlite:%s/log.db", world.state_dir);
 		lg_assert_ok(lg_log_open(url, &(struct lg_log_open){ 0 }, &log, &err), &err);
-		lg_assert_ok(lg_log_trim(log, 4, &err), &err);
+		lg_assert_ok(lg_log_trim(log, 4, NULL, 0, &err), &err);
 	}
 	world_open(&world);
 	lg_assert_code(plan_revert("r2", LG_CONFLICT_REFUSE, "", &plan, NULL, &err), LG_ENOTFOUND, &err);
