@@ -166,6 +166,111 @@ result = rollback(store, "--to", cut, *REASON, "--yes")
 check("a backup file cut short is refused", result.status == INVALID and "line" in result.message and
       store.state() == before, result)
 
+# --- one revision
+def revert(store, revision, *words):
+    return rollback(store, "--revert", revision, *REASON, *words)
+
+
+store = store_with_history()
+store.set("web/port=7777", "late=1")  # r4
+before = store.state()
+result = revert(store, "r2", "--yes")
+check("a key that was changed since refuses all", result.status == CONFLICT and store.state() == before and
+      "1 of 2 keys" in result.message and "web/port: r4 changed it since: then 9999, now 7777" in result.message and
+      "--skip-conflicts" in result.message and "--force" in result.message and result.out == b"", result)
+result = revert(store, "r2", "--yes", "-o", "json")
+check("also for programs", result.status == CONFLICT and result.json()["error"]["problems"] == [
+    {"subject": "web/port", "message": "r4 changed it since: then 9999, now 7777"}], result)
+result = revert(store, "r2", "--skip-conflicts", "--dry-run", "-o", "json")
+plan = result.json()
+check("a dry run shows what is taken back and what is left out", result.status == OK and plan["plan"]["revert"] == 2 and
+      plan["changes"] == [{"key": "db/name", "before": "y", "after": "x"}] and
+      plan["plan"]["conflicts"] == [{"key": "web/port", "revision": 4, "then": 9999, "now": 7777}], result)
+check("and changes nothing", store.state() == before)
+result = revert(store, "r2", "--skip-conflicts")
+check("it is not done without being asked for", result.status == USAGE and store.state() == before, result)
+result = revert(store, "r2", "--skip-conflicts", "--yes")
+check("the others are taken back", result.status == OK and store.values() == {
+    "db/name": "x", "late": 1, "web/host": "a", "web/new": 1, "web/port": 7777}, result)
+check("what is left out is shown", "left out" in result.text and "7777" in result.text and "r4" in result.text, result)
+check("it is one change", store.run("show", "r5", "-o", "json").json()["kind"] == "change")
+held = store.set("db/name=z")
+check("what was taken back is held", held.status == HELD, held)
+check("the rest is not", store.set("web/new=2").status == OK)
+check("the revision is marked bad", [(m["revision"], m["mark"]) for m in store.run("mark", "-o", "json").json()["marks"]] ==
+      [(2, "bad")])
+identity = store.run("rollback", "list", "-o", "json").json()["rollbacks"][0]["id"]
+shown = store.run("rollback", "show", identity)
+check("rollback show tells what it was", "revert r2" in shown.text and "db/name" in shown.text, shown)
+check("undo", store.run("rollback", "undo", identity, "--yes").status == OK and store.get("db/name") == "y" and
+      store.get("web/new") == 2 and store.set("db/name=y2").status == OK, store.values())
+result = revert(store, "r2", "--force", "--yes")
+check("--force takes all back", result.status == OK and store.get("web/port") == 8080 and store.get("db/name") == "x", result)
+result = revert(store, "r2", "--yes")
+check("a second time there is nothing left", result.status == OK and "nothing left to take back" in result.text, result)
+result = revert(store, "head", "--yes")
+check("a revert is taken back like any revision", result.status == OK and store.get("web/port") == 7777, result)
+
+store = store_with_history()
+result = revert(store, "r1", "--key", "web/host", "--yes")
+check("a part of it", result.status == OK and "web/host" not in store.values() and store.get("web/port") == 9999, result)
+rollback(store, "--to", "r1", "--prefix", "db/", *REASON, "--yes")
+restored = store.run("history", "db/name", "-o", "json").json()["history"][0]
+check("a rollback is taken back", restored["kind"] == "restore" and
+      revert(store, f"r{restored['seq']}", "--yes").status == OK and store.get("db/name") == "y", restored)
+
+store = store_with_history()
+store.run("mark", "good", "r2")  # 4
+store.run("hold", "zone/", "--reason", "test")  # h5
+before = store.state()
+for what, words, status, needles in (
+        ("with --to", ("--revert", "r2", "--to", "r1"), USAGE, ("--to", "--revert")),
+        ("--exact", ("--revert", "r2", "--exact"), USAGE, ("--exact", "backup file")),
+        ("--skip-invalid", ("--revert", "r2", "--skip-invalid"), USAGE, ("--skip-invalid",)),
+        ("--force without it", ("--to", "r1", "--force"), USAGE, ("--force", "--revert")),
+        ("--skip-conflicts without it", ("--to", "r1", "--skip-conflicts"), USAGE, ("--revert",)),
+        ("both", ("--revert", "r2", "--force", "--skip-conflicts"), USAGE, ("--force",)),
+        ("of r0", ("--revert", "r0"), NOT_FOUND, ("r0", "empty state")),
+        ("of the future", ("--revert", "r99"), NOT_FOUND, ("r99", "newest record is r5")),
+        ("of a mark", ("--revert", "r4"), INVALID, ("mark", "lastgood history")),
+        ("of a hold", ("--revert", "r5"), INVALID, ("lastgood release h5",)),
+        ("of no revision", ("--revert", "@-1"), INVALID, ("@-1",)),
+        ("of nothing in its scope", ("--revert", "r3", "--prefix", "db/"), INVALID, ("db/", "lastgood show r3"))):
+    result = rollback(store, *words, *REASON, "--yes")
+    check(f"revert {what} is refused", result.status == status and all(n in result.message for n in needles), result)
+check("nothing was changed by all that", store.state() == before)
+
+store = Store()
+store.run("schema", "set", "db/password", '{"type":"secret"}')  # r1
+store.set("db/password=hunter1", "port=90")  # r2
+store.set("db/password=hunter2", "port=9")  # r3
+store.set("db/password=hunter3")  # r4
+store.run("schema", "set", "port", '{"type":"int","max":10}')  # r5
+results = [revert(store, "r3", "--yes"), revert(store, "r3", "--yes", "-o", "json"),
+           revert(store, "r3", "--force", "--dry-run"), revert(store, "r3", "--skip-conflicts", "--yes")]
+check("secrets are not shown", not any(b"hunter" in r.out + r.err for r in results) and "<secret>" in results[0].message,
+      "\n".join(map(str, results)))
+check("values must fit the declarations of today", results[3].status == INVALID and "port" in results[3].message and
+      "90" in results[3].message, results[3])
+result = revert(store, "r3", "--key", "db/password", "--force", "--yes")
+check("a secret comes back", result.status == OK and b"hunter" not in result.out + result.err and
+      store.run("get", "db/password", "--reveal").text.strip() in ("hunter1", '"hunter1"'), result)
+
+# --- r0
+store = Store()
+backup = store.file("first.json", json.dumps({"configurations": {"a": {"value": 1}}}))
+check("a rollback on an empty store", rollback(store, "--to", backup, *REASON, "--yes").status == OK and store.get("a") == 1)
+identity = store.run("rollback", "list", "-o", "json").json()["rollbacks"][0]["id"]
+result = store.run("rollback", "undo", identity, "--yes")
+check("can be undone", result.status == OK and store.values() == {}, result)
+store = store_with_history()
+result = rollback(store, "--to", "r0", *REASON, "--yes")
+check("to the empty state before the first revision", result.status == OK and store.values() == {} and
+      "empty state" in result.text, result)
+check("and back", rollback(store, "--to", "r3", *REASON, "--yes").status == OK and store.get("web/port") == 9999)
+result = store.run("mark", "good", "r0")
+check("it cannot be marked", result.status == INVALID and "r0" in result.message, result)
+
 # --- an interrupted rollback is seen by every command, finished by resume
 store = store_with_history()
 rollback(store, "--to", "r1", *REASON, "--yes")
