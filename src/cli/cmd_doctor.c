@@ -153,7 +153,7 @@ static void check_chain(struct doctor *doctor, struct lg_log *log)
 	struct lg_error err = LG_ERROR_INIT;
 	struct lg_log_head head = { 0 };
 	uint64_t first = 0;
-	int rc = lg_log_check(log, &err);
+	int rc = lg_log_check(log, false, &err);
 	if (rc == 0)
 		rc = lg_log_head(log, &head, &err);
 	if (rc == 0)

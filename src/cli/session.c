@@ -196,9 +196,9 @@ static void warn_unfinished(struct lg_cli *cli)
 	lg_names_free(ids, count);
 }
 
-/* The log that the topology names, or the store's own when it has to be wrapped; NULL: config opens it. */
-static int open_log(struct lg_session *session, bool readonly, struct lg_log **ret_log, struct lg_error *err)
+int lg_session_log(struct lg_cli *cli, bool readonly, struct lg_log **ret_log, struct lg_error *err)
 {
+	struct lg_session *session = &cli->session;
 	lg_cleanup(lg_buf_clear) struct lg_buf url = LG_BUF_INIT;
 	const char *named = session->topology ? session->topology->log_url : NULL;
 	bool own = !named || strcmp(named, "sqlite") == 0;
@@ -220,7 +220,7 @@ static int open_config(struct lg_cli *cli, enum lg_session_use use, struct lg_er
 	struct lg_session *session = &cli->session;
 	struct lg_config_options options = { .state_dir = session->state_dir,
 		.readonly = use == LG_SESSION_READ };
-	int rc = open_log(session, options.readonly, &options.log, err);
+	int rc = lg_session_log(cli, options.readonly, &options.log, err);
 	if (rc == 0)
 		rc = lg_config_open(&options, &session->config, err);
 	if (rc != LG_ENOTFOUND)

@@ -44,6 +44,8 @@ int lg_session_locate(struct lg_cli *cli, bool topology, struct lg_error *err);
 /* Locates and opens; warns about unfinished rollbacks. */
 int lg_session_open(struct lg_cli *cli, enum lg_session_use use, struct lg_error *err);
 void lg_session_clear(struct lg_session *session);
+/* The log that the topology names, or the store's own when it has to be wrapped; NULL: lg_config_open opens it. */
+int lg_session_log(struct lg_cli *cli, bool readonly, struct lg_log **ret_log, struct lg_error *err);
 
 /* Who acts: --actor, $LASTGOOD_ACTOR, $SUDO_USER, the user's name, the user's number. */
 int lg_session_actor(struct lg_cli *cli, struct lg_error *err);

@@ -300,7 +300,9 @@ static int start(struct lg_config *config, const struct lg_config_options *optio
 	}
 	if (rc == 0 && !config->log)
 		rc = open_log(options->state_dir, config->clock, false, options->readonly, &config->log, err);
-	return rc < 0 ? rc : load_state(config, err);
+	if (rc < 0)
+		return rc;
+	return options->without_state ? lg_log_head(config->log, &config->head, err) : load_state(config, err);
 }
 
 int lg_config_open(const struct lg_config_options *options, struct lg_config **ret_config, struct lg_error *err)

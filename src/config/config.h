@@ -32,6 +32,7 @@ struct lg_config_options {
 	struct lg_log *log;           /* NULL: sqlite in state_dir; else taken over (tests, wrappers) */
 	const struct lg_clock *clock; /* NULL: the system's */
 	bool readonly;
+	bool without_state; /* to examine a log that may be damaged: the published state stays the empty one */
 };
 
 /* Makes state_dir (0700), the secret key (0600) and an empty log. LG_ECONFLICT when there is a log already. */

@@ -264,9 +264,14 @@ int lg_log_wait_fd(struct lg_log *log)
 	return log->ops->wait_fd ? log->ops->wait_fd(log) : -1;
 }
 
-int lg_log_check(struct lg_log *log, struct lg_error *err)
+int lg_log_check(struct lg_log *log, bool deep, struct lg_error *err)
 {
-	return log->ops->check ? log->ops->check(log, err) : 0;
+	return log->ops->check ? log->ops->check(log, deep, err) : 0;
+}
+
+int lg_log_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err)
+{
+	return log->ops->each_touched ? log->ops->each_touched(log, visit, arg, err) : 1;
 }
 
 struct chain {

@@ -56,6 +56,10 @@ struct lg_log_checkpoint {
 typedef int lg_log_checkpoint_visit(
 	void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
 
+/* The key is valid during the call. */
+typedef int lg_log_touched_visit(
+	void *arg, const char *key, size_t key_len, uint64_t seq, struct lg_error *err);
+
 enum lg_gap_reason { LG_GAP_RETENTION, LG_GAP_LOST };
 
 /* The records first … last are gone; the chain goes on behind them, since the hash that record last + 1 follows is kept.
@@ -118,8 +122,12 @@ struct lg_log_ops {
 	int (*wait_fd)(struct lg_log *log);
 	/* after it, an append whose outcome was unknown is visible or will never happen; NULL: that is always so */
 	int (*settle)(struct lg_log *log, struct lg_error *err);
-	/* quick self-check for doctor (SQLite: quick_check); NULL: nothing to check */
-	int (*check)(struct lg_log *log, struct lg_error *err);
+	/* Examines the store below the records.  deep: all of it, indexes included (SQLite: integrity_check), else what
+	   takes a moment (quick_check).  NULL: nothing to check */
+	int (*check)(struct lg_log *log, bool deep, struct lg_error *err);
+	/* every pair in the index of keys; one of a record that is gone may be among them.  NULL: there is no index that
+	   could say something else than the records */
+	int (*each_touched)(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err);
 };
 
 /* What every backend's own struct begins with. */
@@ -161,7 +169,9 @@ int lg_log_first(struct lg_log *log, uint64_t *ret_seq, struct lg_error *err);
 int lg_log_has(struct lg_log *log, uint64_t from, uint64_t to, struct lg_error *err);
 int lg_log_wait(struct lg_log *log, int64_t timeout_ms, struct lg_error *err);
 int lg_log_wait_fd(struct lg_log *log); /* -1: there is none */
-int lg_log_check(struct lg_log *log, struct lg_error *err);
+int lg_log_check(struct lg_log *log, bool deep, struct lg_error *err);
+/* 1: there is no such index. */
+int lg_log_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err);
 /* Walks [from, to] (from 0: the oldest kept; to 0: the head), over gaps, and recomputes the chain; LG_ECORRUPT names the
  * first seq that does not hold.  The chain proves that nothing before the head was altered; that the head itself is the
  * newest there ever was, only somebody who remembers a newer one can tell. */

@@ -18,7 +18,7 @@ static void check_empty(struct fixture *f)
 	assert_int_equal(
 		lg_test_seqs(f->log, &(struct lg_log_query){ .newest_first = true, .key = "a" }, NULL, 0), 0);
 	lg_assert_ok(lg_log_verify_chain(f->log, 0, 0, &err), &err);
-	lg_assert_ok(lg_log_check(f->log, &err), &err);
+	lg_assert_ok(lg_log_check(f->log, true, &err), &err);
 	seq = 99;
 	lg_assert_code(lg_log_checkpoint_find(f->log, 1, &seq, &err), LG_ENOTFOUND, &err);
 	assert_int_equal(seq, 99);

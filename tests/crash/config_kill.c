@@ -347,7 +347,7 @@ static void check_store(void)
 	snprintf(url, sizeof url, "sqlite:%s/log.db", dir);
 	lg_assert_ok(lg_log_open(url, &(struct lg_log_open){ 0 }, &log, &err), &err);
 	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_assert_ok(lg_log_check(log, &err), &err);
+	lg_assert_ok(lg_log_check(log, true, &err), &err);
 	const struct lg_log_query all = { .no_body = true };
 	lg_assert_ok(lg_log_query(log, &all, find_change, NULL, &err), &err);
 	lg_log_close(log);

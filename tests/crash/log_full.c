@@ -101,7 +101,7 @@ static void test_full(void **state)
 	uint64_t head = lg_test_head_seq(log);
 	assert_true(head >= 3 && head >= report.acknowledged);
 	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_assert_ok(lg_log_check(log, &err), &err);
+	lg_assert_ok(lg_log_check(log, true, &err), &err);
 	lg_test_fill(log, 5);
 	assert_int_equal(lg_test_head_seq(log), head + 5);
 	lg_log_close(log);

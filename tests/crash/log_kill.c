@@ -101,7 +101,7 @@ static void assert_whole(struct lg_log *log, struct word *last, struct word *ack
 	assert_true(found >= 0);
 	assert_int_equal(head, found ? last->seq : acknowledged->seq);
 	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_assert_ok(lg_log_check(log, &err), &err);
+	lg_assert_ok(lg_log_check(log, true, &err), &err);
 }
 
 static void test_killed_while_appending(void **state)

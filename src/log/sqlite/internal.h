@@ -76,6 +76,8 @@ int lg_sqlite_fail(const struct lg_sqlite *s, int sqlite_rc, const char *what, s
 #ifdef __clang_analyzer__
 #define lg_sqlite_fail(...) lg_negative((lg_sqlite_fail)(__VA_ARGS__)) /* see base/error.h */
 #endif
+/* LG_ECORRUPT, with what to do about it. */
+int lg_sqlite_damaged(const struct lg_sqlite *s, const char *what, const char *why, struct lg_error *err);
 int lg_sqlite_prepare(const struct lg_sqlite *s, const char *sql, const char *what, sqlite3_stmt **ret_stmt,
 	struct lg_error *err);
 int lg_sqlite_exec(const struct lg_sqlite *s, const char *sql, const char *what, struct lg_error *err);
@@ -100,7 +102,8 @@ int lg_sqlite_query_sql(
 	const struct lg_log_query *query, struct lg_buf *buf, bool *ret_stream, struct lg_error *err);
 int lg_sqlite_query(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 	struct lg_error *err);
-int lg_sqlite_check(struct lg_log *log, struct lg_error *err);
+int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err);
+int lg_sqlite_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err);
 
 /* Of record `seq`, or of the gap that ends there: 1, or 0 when it is not known. */
 int lg_sqlite_hash_at(struct lg_sqlite *s, uint64_t seq, uint8_t ret_hash[LG_HASH_SIZE], struct lg_error *err);

@@ -251,11 +251,12 @@ int lg_sqlite_hash_at(struct lg_sqlite *s, uint64_t seq, uint8_t ret_hash[LG_HAS
 	return rc;
 }
 
-int lg_sqlite_check(struct lg_log *log, struct lg_error *err)
+int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err)
 {
 	const struct lg_sqlite *s = (struct lg_sqlite *)log;
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_prepare(s, "PRAGMA quick_check(1)", "check", &stmt, err);
+	int rc = lg_sqlite_prepare(
+		s, deep ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)", "check", &stmt, err);
 	if (rc < 0)
 		return rc;
 	int step = sqlite3_step(stmt);
@@ -264,9 +265,27 @@ int lg_sqlite_check(struct lg_log *log, struct lg_error *err)
 	const char *finding = (const char *)sqlite3_column_text(stmt, 0);
 	if (finding && strcmp(finding, "ok") == 0)
 		return 0;
-	return lg_fail(err, LG_ECORRUPT, 0,
-		"the log '%s' is damaged (%.200s): copy its directory aside before anything else, then put a "
-		"backup of it "
-		"in its place",
-		s->path, finding ? finding : "?");
+	return lg_sqlite_damaged(s, "check", finding ? finding : "?", err);
+}
+
+int lg_sqlite_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err)
+{
+	const struct lg_sqlite *s = (struct lg_sqlite *)log;
+	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
+	int step,
+		rc = lg_sqlite_prepare(s,
+			"SELECT key, seq FROM touched UNION ALL SELECT key, seq FROM touching", "read", &stmt,
+			err);
+	if (rc < 0)
+		return rc;
+	while ((step = sqlite3_step(stmt)) == SQLITE_ROW) {
+		const char *key = (const char *)sqlite3_column_text(stmt, 0);
+		if (!key)
+			return lg_sqlite_fail(s, SQLITE_CORRUPT, "read", err);
+		rc = visit(arg, key, (size_t)sqlite3_column_bytes(stmt, 0),
+			(uint64_t)sqlite3_column_int64(stmt, 1), err);
+		if (rc != 0)
+			return rc;
+	}
+	return step == SQLITE_DONE ? 0 : lg_sqlite_fail(s, step, "read", err);
 }

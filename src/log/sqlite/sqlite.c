@@ -55,7 +55,7 @@ static int code_of(int sqlite_rc)
 	}
 }
 
-static int damaged(const struct lg_sqlite *s, const char *what, const char *why, struct lg_error *err)
+int lg_sqlite_damaged(const struct lg_sqlite *s, const char *what, const char *why, struct lg_error *err)
 {
 	return lg_fail(err, LG_ECORRUPT, 0,
 		"cannot %s '%s': the file is damaged (%s): copy its directory aside before anything else, then "
@@ -87,10 +87,10 @@ int(lg_sqlite_fail)(const struct lg_sqlite *s, int sqlite_rc, const char *what, 
 			"place",
 			what, s->path);
 	if (code == LG_ECORRUPT)
-		return damaged(s, what, sqlite3_errstr(sqlite_rc), err);
+		return lg_sqlite_damaged(s, what, sqlite3_errstr(sqlite_rc), err);
 	/* the statements are right, so what one of them misses is missing in the file */
 	if (sqlite_rc == SQLITE_ERROR)
-		return damaged(s, what, sqlite3_errmsg(s->db), err);
+		return lg_sqlite_damaged(s, what, sqlite3_errmsg(s->db), err);
 	int sys_errno = code == LG_EIO && s->db ? sqlite3_system_errno(s->db) : 0;
 	return lg_fail(err, code, sys_errno, "cannot %s '%s': %s", what, s->path,
 		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
@@ -414,4 +414,5 @@ const struct lg_log_ops lg_log_sqlite_ops = {
 	.wait_fd = sqlite_wait_fd,
 	.settle = lg_sqlite_settle,
 	.check = lg_sqlite_check,
+	.each_touched = lg_sqlite_each_touched,
 };

@@ -28,6 +28,7 @@ static const char *const call_names[LG_LOG_CALL_COUNT] = {
 	[LG_LOG_CALL_SKIP] = "skip",
 	[LG_LOG_CALL_SETTLE] = "settle",
 	[LG_LOG_CALL_CHECK] = "check",
+	[LG_LOG_CALL_EACH_TOUCHED] = "each_touched",
 };
 
 const char *lg_log_call_name(enum lg_log_call call)
@@ -240,12 +241,21 @@ static int wrap_settle(struct lg_log *log, struct lg_error *err)
 	return end(&p, rc, err);
 }
 
-static int wrap_check(struct lg_log *log, struct lg_error *err)
+static int wrap_check(struct lg_log *log, bool deep, struct lg_error *err)
 {
 	struct passage p = { 0 };
 	int rc = begin(&p, log, LG_LOG_CALL_CHECK, err);
 	if (rc >= 0)
-		rc = lg_log_check(p.wrap->inner, err);
+		rc = lg_log_check(p.wrap->inner, deep, err);
+	return end(&p, rc, err);
+}
+
+static int wrap_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err)
+{
+	struct passage p = { 0 };
+	int rc = begin(&p, log, LG_LOG_CALL_EACH_TOUCHED, err);
+	if (rc >= 0)
+		rc = lg_log_each_touched(p.wrap->inner, visit, arg, err);
 	return end(&p, rc, err);
 }
 
@@ -268,6 +278,7 @@ static const struct lg_log_ops wrap_ops = {
 	.wait_fd = wrap_wait_fd,
 	.settle = wrap_settle,
 	.check = wrap_check,
+	.each_touched = wrap_each_touched,
 };
 
 int lg_log_wrap(struct lg_log *inner, const struct lg_log_hooks *hooks, const struct lg_clock *clock,

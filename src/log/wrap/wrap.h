@@ -19,6 +19,7 @@ enum lg_log_call {
 	LG_LOG_CALL_SKIP,
 	LG_LOG_CALL_SETTLE,
 	LG_LOG_CALL_CHECK,
+	LG_LOG_CALL_EACH_TOUCHED,
 	LG_LOG_CALL_COUNT
 };
 const char *lg_log_call_name(enum lg_log_call call); /* "append" */

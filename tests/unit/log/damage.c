@@ -131,7 +131,7 @@ static bool found_out(const char *path, const uint8_t hashes[RECORDS][LG_HASH_SI
 		struct seen seen = { .hashes = hashes };
 		lg_assert_ok(lg_log_query(log, &(struct lg_log_query){ 0 }, compare, &seen, &err), &err);
 		assert_int_equal(seen.next, RECORDS);
-		(void)lg_log_check(log, &err);
+		(void)lg_log_check(log, true, &err);
 		(void)lg_test_seqs(log, &(struct lg_log_query){ .from = 1, .to = 1 }, NULL, 0);
 	} else {
 		assert_true(err.message[0] != '\0');

@@ -215,7 +215,7 @@ static void test_power_cut(void **state)
 		/* all that was acknowledged, and at most the one that was on its way */
 		assert_true(ids.seen == ids.acknowledged || ids.seen == ids.acknowledged + 1);
 		lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-		lg_assert_ok(lg_log_check(log, &err), &err);
+		lg_assert_ok(lg_log_check(log, true, &err), &err);
 		lg_test_fill(log, 1);
 		lg_log_close(log);
 		kept += ids.seen;

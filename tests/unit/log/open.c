@@ -199,7 +199,7 @@ static void test_upgrade(void **state)
 		lg_log_close(log);
 		log = lg_test_open(path, false);
 		lg_test_fill(log, 2);
-		lg_assert_ok(lg_log_check(log, &err), &err);
+		lg_assert_ok(lg_log_check(log, true, &err), &err);
 		lg_log_close(log);
 
 		/* the copy is the store as it was */
@@ -290,7 +290,7 @@ static void test_truncated(void **state)
 		if (rc == 0) {
 			rc = lg_log_verify_chain(log, 0, 0, &err);
 			if (rc == 0)
-				rc = lg_log_check(log, &err);
+				rc = lg_log_check(log, true, &err);
 		}
 		lg_log_close(log);
 		lg_assert_code(rc, LG_ECORRUPT, &err);

@@ -49,6 +49,16 @@ static int visit_checkpoint(void *arg, const struct lg_log_checkpoint *checkpoin
 	return 0;
 }
 
+static int visit_touched(void *arg, const char *key, size_t key_len, uint64_t seq, struct lg_error *err)
+{
+	(void)key;
+	(void)key_len;
+	(void)seq;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
 static struct lg_log *make_wrapped(struct hooks *hooks, const struct lg_clock *clock, const char *scheme)
 {
 	static unsigned count;
@@ -100,7 +110,9 @@ static int make_call(struct lg_log *log, enum lg_log_call call, unsigned *ret_ou
 	case LG_LOG_CALL_SETTLE:
 		return log->ops->settle(log, err);
 	case LG_LOG_CALL_CHECK:
-		return lg_log_check(log, err);
+		return lg_log_check(log, true, err);
+	case LG_LOG_CALL_EACH_TOUCHED:
+		return lg_log_each_touched(log, visit_touched, ret_out, err);
 	case LG_LOG_CALL_COUNT:
 		break;
 	}
@@ -125,6 +137,7 @@ static const struct call_row {
 	{ "skip", LG_LOG_CALL_SKIP },
 	{ "settle", LG_LOG_CALL_SETTLE },
 	{ "check", LG_LOG_CALL_CHECK },
+	{ "each_touched", LG_LOG_CALL_EACH_TOUCHED },
 };
 
 /* head before append moves, so that what is left behind can be seen */
