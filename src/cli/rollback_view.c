@@ -136,7 +136,7 @@ static int view_conflicts(struct lg_cli *cli, const json_t *plan, bool in_short,
 	static const char *const headings[] = { "KEY", "THEN", "NOW", "CHANGED BY" };
 	const json_t *conflicts = json_object_get(plan, "conflicts"), *conflict;
 	size_t count = json_array_size(conflicts), i;
-	lg_cleanup(lg_table_clear) struct lg_table rows;
+	lg_cleanup(lg_table_clear) struct lg_table rows = { 0 };
 	if (count == 0)
 		return 0;
 	lg_output_line(&cli->output, LG_STYLE_WARN, "%zu %s changed again since, and %s:", count,
