@@ -131,6 +131,20 @@ static int decode_entries(
 	return *ret_tree ? 0 : LG_ENOMEM;
 }
 
+int lg_checkpoint_identify(const void *data, size_t len, uint64_t *ret_seq, uint8_t ret_hash[LG_HASH_SIZE])
+{
+	const uint8_t *bytes = data;
+	uint8_t sum[CHECKSUM_SIZE];
+	if (len < HEADER_SIZE + CHECKSUM_SIZE || memcmp(bytes, MAGIC, MAGIC_SIZE) != 0)
+		return LG_ECORRUPT;
+	checksum(bytes, len - CHECKSUM_SIZE, sum);
+	if (memcmp(sum, bytes + len - CHECKSUM_SIZE, CHECKSUM_SIZE) != 0)
+		return LG_ECORRUPT;
+	*ret_seq = get_number(bytes + AT_SEQ, 8);
+	memcpy(ret_hash, bytes + AT_HASH, LG_HASH_SIZE);
+	return 0;
+}
+
 static int decode(const struct lg_log_checkpoint *checkpoint, uint64_t *ret_revision, struct lg_tree **ret_tree,
 	struct lg_controls *ret_controls, struct lg_error *err)
 {

@@ -163,6 +163,8 @@ int lg_check_root(const struct lg_tree *tree, const struct lg_record *record, st
 /* checkpoint.c */
 int lg_checkpoint_encode(const struct lg_log_head *at, uint64_t revision, const struct lg_tree *tree,
 	const struct lg_controls *controls, struct lg_buf *buf, struct lg_error *err);
+/* Of which record one is, if its bytes are whole; else LG_ECORRUPT, without a message. */
+int lg_checkpoint_identify(const void *data, size_t len, uint64_t *ret_seq, uint8_t ret_hash[LG_HASH_SIZE]);
 /* LG_ECORRUPT when anything is off: checksum, history, order, root. */
 int lg_checkpoint_decode(const struct lg_log_checkpoint *checkpoint, uint64_t *ret_revision,
 	struct lg_tree **ret_tree, struct lg_controls *ret_controls, struct lg_error *err);

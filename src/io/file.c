@@ -605,3 +605,24 @@ int lg_file_replace(const char *path, const void *data, size_t len, const struct
 	}
 	return replace_file(path, data, len, options, err);
 }
+
+/* ---- a whole directory ---- */
+
+int lg_dir_place(const char *from, const char *to, struct lg_error *err)
+{
+	lg_cleanup(place_clear) struct place place = { .dirfd = -1 };
+	int rc = lg_dir_sync(from, err);
+	if (rc == 0)
+		rc = place_open(&place, to, err);
+	if (rc < 0)
+		return rc;
+	int fault = lg_fault_check(LG_FAULT_RENAME, to);
+	if (fault)
+		return lg_fail(err, LG_EIO, fault, "cannot put '%s' in its place", to);
+	/* the kernel replaces a directory only when it is empty */
+	if (renameat(AT_FDCWD, from, place.dirfd, place.name) < 0)
+		return lg_fail(err,
+			errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? LG_ECONFLICT : LG_EIO,
+			errno, "cannot put '%s' in its place", to);
+	return sync_dirfd(place.dirfd, place.dir, err);
+}

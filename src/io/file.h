@@ -47,6 +47,9 @@ int lg_dir_list(const char *path, char ***ret_names, size_t *ret_count, struct l
 void lg_names_free(char **names, size_t count);
 /* Removes a directory with everything in it; refuses to leave its file system or follow symlinks. Absent is fine. */
 int lg_dir_remove(const char *path, struct lg_error *err);
+/* A directory made under another name of the same file system takes its own, in one step and durably: `to` is absent or an
+ * empty directory, else LG_ECONFLICT and nothing has happened. */
+int lg_dir_place(const char *from, const char *to, struct lg_error *err);
 /* LG_EPERM with owner and needed user in the message unless path is a directory owned by the effective user (root may
  * use a directory owned by anybody only if it is not writable for others). */
 int lg_dir_check_owner(const char *path, struct lg_error *err);

@@ -54,8 +54,8 @@ int lg_log_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_erro
 }
 
 /* Holds for every backend, so it is checked here and not in each. */
-static int check_follows(
-	const struct lg_record *records, size_t count, const struct lg_log_head *expected, struct lg_error *err)
+static int check_follows(const struct lg_record *records, size_t count, const struct lg_log_head *expected,
+	bool copies, struct lg_error *err)
 {
 	uint64_t seq = expected->seq;
 	const uint8_t *previous = expected->hash;
@@ -68,7 +68,7 @@ static int check_follows(
 			record->has_root != lg_kind_is_state(record->kind))
 			return lg_fail(err, LG_EINTERNAL, 0, "record %" PRIu64 " of kind '%s' %s a root",
 				record->seq, lg_kind_name(record->kind), record->has_root ? "has" : "lacks");
-		if (record->redacted || (record->key_count && !record->keys))
+		if ((record->redacted && !copies) || (record->key_count && !record->keys))
 			return lg_fail(err, LG_EINTERNAL, 0, "record %" PRIu64 " is not whole", record->seq);
 		if (lg_record_check(record, seq, previous, err) < 0)
 			return lg_context(err, LG_EINTERNAL, "append");
@@ -81,7 +81,14 @@ static int check_follows(
 int lg_log_append(struct lg_log *log, const struct lg_record *records, size_t count,
 	const struct lg_log_head *expected, struct lg_error *err)
 {
-	int rc = check_follows(records, count, expected, err);
+	int rc = check_follows(records, count, expected, false, err);
+	return rc < 0 ? rc : log->ops->append(log, records, count, expected, err);
+}
+
+int lg_log_copy(struct lg_log *log, const struct lg_record *records, size_t count,
+	const struct lg_log_head *expected, struct lg_error *err)
+{
+	int rc = check_follows(records, count, expected, true, err);
 	return rc < 0 ? rc : log->ops->append(log, records, count, expected, err);
 }
 

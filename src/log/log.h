@@ -144,6 +144,9 @@ void lg_log_closep(struct lg_log **log);
 int lg_log_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_error *err);
 int lg_log_append(struct lg_log *log, const struct lg_record *records, size_t count,
 	const struct lg_log_head *expected, struct lg_error *err);
+/* For salvage: the same with records as another log held them, whose bodies may have been redacted. */
+int lg_log_copy(struct lg_log *log, const struct lg_record *records, size_t count,
+	const struct lg_log_head *expected, struct lg_error *err);
 int lg_log_query(struct lg_log *log, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 	struct lg_error *err);
 /* One record; LG_ENOTFOUND says whether it was never there or retention dropped it. */

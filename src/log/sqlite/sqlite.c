@@ -242,7 +242,9 @@ static int bind_record(sqlite3_stmt *stmt, const struct lg_record *r)
 			      : sqlite3_bind_null(stmt, 7);
 	rc = rc ? rc : sqlite3_bind_blob(stmt, 8, r->body_hash, LG_HASH_SIZE, SQLITE_STATIC);
 	rc = rc ? rc : sqlite3_bind_blob(stmt, 9, r->hash, LG_HASH_SIZE, SQLITE_STATIC);
-	rc = rc ? rc : sqlite3_bind_text64(stmt, 10, body, r->body_len, SQLITE_STATIC, SQLITE_UTF8);
+	rc = rc               ? rc
+		: r->redacted ? sqlite3_bind_null(stmt, 10)
+			      : sqlite3_bind_text64(stmt, 10, body, r->body_len, SQLITE_STATIC, SQLITE_UTF8);
 	return rc;
 }
 
