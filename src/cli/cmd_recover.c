@@ -355,6 +355,11 @@ static const struct lg_example key_examples[] = {
 	{ "recover key web/port --from r12 --reason 'deleted by mistake'", "the one it had at r12, again" },
 	{ 0 },
 };
+static const struct lg_example salvage_examples[] = {
+	{ "recover salvage --dry-run", "what could be recovered?" },
+	{ "recover salvage --to /var/lib/lastgood.new", "a new store beside the damaged one" },
+	{ 0 },
+};
 
 static const struct lg_example verify_examples[] = {
 	{ "recover verify", "everything, from the first record to the last" },
@@ -421,5 +426,32 @@ const struct lg_command lg_commands_recover[] = {
 		.examples = verify_examples,
 		.statuses = LG_STATUS_STORE,
 		.run = lg_recover_verify_run },
+	{ .name = "recover salvage",
+		.usage = "[--from DIR] --to DIR | [--from DIR] --dry-run",
+		.summary = "Makes a new store of what a damaged one still holds",
+		.description =
+			"For a store that commands refuse as damaged. Reads it page by page, without the help of "
+			"SQLite, and only reads: not a byte "
+			"of it changes. A record is taken over when the hash chain proves it; each of the others is "
+			"listed, with what can still be "
+			"read of it, so that it can be done again by hand. Records keep their numbers and hashes, and "
+			"what is lost becomes a declared gap "
+			"over which the chain goes on.\n\nA state can be read again in the new store when its root "
+			"hash proves it. When that of the newest "
+			"revision cannot be proven, the new store goes back to the newest one that can, sets what "
+			"later changes set, and says so. The secret key, the "
+			"journals of rollbacks and the rest of the state directory are copied. The newest record and "
+			"salvage.txt (salvage.json) in the new directory "
+			"say what was lost.\n\nThe new store is complete or absent: it is made beside its place and "
+			"verified before it gets its name.\n\n"
+			"Exit status 0: everything was recovered. 7 with a report: the new store is made, and "
+			"something was lost.",
+		.options = lg_recover_salvage_options,
+		.examples = salvage_examples,
+		.statuses = LG_STATUS(LG_ENOTFOUND) | LG_STATUS(LG_EINVALID) | LG_STATUS(LG_ECONFLICT) |
+			LG_STATUS(LG_ECORRUPT) | LG_STATUS(LG_EBUSY) | LG_STATUS(LG_EIO) |
+			LG_STATUS(LG_ENOSPC) | LG_STATUS(LG_EPERM) | LG_STATUS(LG_EREADONLY) |
+			LG_STATUS(LG_EUNSUPPORTED),
+		.run = lg_recover_salvage_run },
 	{ 0 },
 };

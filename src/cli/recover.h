@@ -11,5 +11,8 @@ extern const struct lg_option lg_recover_key_options[];
 /* recover_verify.c */
 int lg_recover_verify_run(struct lg_cli *cli, struct lg_error *err);
 extern const struct lg_option lg_recover_verify_options[];
+/* recover_salvage.c */
+int lg_recover_salvage_run(struct lg_cli *cli, struct lg_error *err);
+extern const struct lg_option lg_recover_salvage_options[];
 
 #endif
