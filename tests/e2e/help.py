@@ -24,7 +24,8 @@ markdown = run("help", "--markdown").stdout
 commands = re.findall(r"^## lastgood (.+)$", markdown, re.M)
 wanted = ["init", "set", "get", "unset", "list", "import", "export", "schema show", "schema set", "schema unset",
           "schema import", "schema strict", "history", "show", "diff", "mark", "hold", "release", "rollback config",
-          "rollback list", "rollback show", "rollback undo", "rollback resume", "recover at", "recover key", "validate", "monitor", "doctor"]
+          "rollback list", "rollback show", "rollback undo", "rollback resume", "recover at", "recover key", "recover verify",
+          "recover salvage", "validate", "monitor", "doctor"]
 check("every command is in the reference", sorted(commands) == sorted(wanted), commands)
 
 with open(os.path.join(REPO, "docs", "commands.md"), encoding="utf-8") as file:
