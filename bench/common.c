@@ -1,6 +1,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,16 @@ double bench_quantile(const double *sorted, size_t count, double share)
 		return 0;
 	size_t at = (size_t)(share * (double)count);
 	return sorted[at < count ? at : count - 1];
+}
+
+void bench_key(char ret[static BENCH_TEXT_MAX], uint64_t number)
+{
+	snprintf(ret, BENCH_TEXT_MAX, "service%03" PRIu64 "/limits/setting_%06" PRIu64, number / 1000, number);
+}
+
+void bench_value(char ret[static BENCH_TEXT_MAX], uint64_t revision, uint64_t number)
+{
+	snprintf(ret, BENCH_TEXT_MAX, "value %" PRIu64 " as of revision %" PRIu64, number, revision);
 }
 
 void bench_verdict(bool met, const char *format, ...)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 double bench_now_us(void); /* CLOCK_MONOTONIC: the same in every process */
 
@@ -18,6 +19,11 @@ void bench_sort(double *values, size_t count);
 double bench_median(double *values, size_t count); /* sorts */
 /* share 0…1 of sorted values; 0 of none */
 double bench_quantile(const double *sorted, size_t count, double share);
+
+/* The settings of benches that fill stores, the same in common.py. */
+#define BENCH_TEXT_MAX 64
+void bench_key(char ret[static BENCH_TEXT_MAX], uint64_t number);
+void bench_value(char ret[static BENCH_TEXT_MAX], uint64_t revision, uint64_t number); /* text, not JSON */
 
 /* "  target met   : …", in the form that scripts/bench counts. */
 void bench_verdict(bool met, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -31,6 +31,15 @@ def worker(name):
     return path
 
 
+def key_of(number):
+    """The settings of benches that fill stores, the same in common.c."""
+    return f"service{number // 1000:03}/limits/setting_{number:06}"
+
+
+def value_of(revision, number):
+    return f"value {number} as of revision {revision}"
+
+
 def filesystem_of(path):
     found = subprocess.run(["stat", "-f", "-c", "%T", path], stdout=subprocess.PIPE, text=True, check=True)
     return found.stdout.strip()

@@ -25,11 +25,12 @@ static struct lg_config *open_store(const char *dir)
 	return config;
 }
 
-static void add(struct lg_changeset *set, const char *key, uint64_t number)
+static void add(struct lg_changeset *set, const char *key, uint64_t revision, uint64_t number)
 {
 	struct lg_error err = LG_ERROR_INIT;
-	char value[64];
-	int len = snprintf(value, sizeof value, "\"value %016llu\"", (unsigned long long)number);
+	char text[BENCH_TEXT_MAX], value[BENCH_TEXT_MAX + 2];
+	bench_value(text, revision, number);
+	int len = snprintf(value, sizeof value, "\"%s\"", text);
 	bench_check(lg_changeset_add(set, key, strlen(key), value, (size_t)len, &err), &err);
 }
 
@@ -45,11 +46,11 @@ static uint64_t commit(struct lg_config *config, struct lg_changeset *set)
 }
 
 /* Microseconds until the change is durable. */
-static double commit_one(struct lg_config *config, const char *key, uint64_t number)
+static double commit_one(struct lg_config *config, const char *key, uint64_t revision, uint64_t number)
 {
 	lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT;
 	double start = bench_now_us();
-	add(&set, key, number);
+	add(&set, key, revision, number);
 	commit(config, &set);
 	return bench_now_us() - start;
 }
@@ -58,20 +59,14 @@ static double commit_one(struct lg_config *config, const char *key, uint64_t num
 
 struct writer {
 	struct lg_config *config;
-	uint64_t keys;      /* of the store */
-	atomic_llong *left; /* commits that all writers together may still make, or NULL */
+	uint64_t keys, revisions; /* of the store */
+	atomic_llong *left;       /* commits that all writers together may still make, or NULL */
 	double until_us;
 	pthread_t thread;
 	size_t number;
 	double *times;
 	size_t count, size;
 };
-
-static void key_of(uint64_t number, char *buf, size_t size)
-{
-	snprintf(buf, size, "service-%03u/section-%02u/setting-%07llu", (unsigned)(number % 97),
-		(unsigned)(number / 97 % 31), (unsigned long long)number);
-}
 
 static void note(struct writer *writer, double time_us)
 {
@@ -90,7 +85,7 @@ static void *write_until(void *arg)
 	char key[64];
 	snprintf(key, sizeof key, "writers/writer-%02zu", writer->number);
 	while (bench_now_us() < writer->until_us)
-		note(writer, commit_one(writer->config, key, writer->count + (uint64_t)bench_now_us()));
+		note(writer, commit_one(writer->config, key, writer->count, (uint64_t)bench_now_us()));
 	return NULL;
 }
 
@@ -200,7 +195,7 @@ static void alone(const char *dir, const char *path, size_t count)
 	sqlite3 *db;
 	sqlite3_stmt *insert = open_bare(path, &db);
 	for (size_t i = 0; i < count; i++) {
-		our_us += ours[i] = commit_one(config, "writers/alone", (uint64_t)bench_now_us());
+		our_us += ours[i] = commit_one(config, "writers/alone", i, (uint64_t)bench_now_us());
 		bare_us += bare[i] = insert_one(insert);
 	}
 	printf("{");
@@ -220,22 +215,25 @@ static void alone(const char *dir, const char *path, size_t count)
 static void put_all(struct lg_config *config, uint64_t keys)
 {
 	lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT;
-	char key[64];
+	char key[BENCH_TEXT_MAX];
 	for (uint64_t i = 0; i < keys; i++) {
-		key_of(i, key, sizeof key);
-		add(&set, key, i);
+		bench_key(key, i);
+		add(&set, key, 1, i);
 	}
 	commit(config, &set);
 }
 
+/* Revision by revision all over the keys; a value tells which. */
 static void *write_left(void *arg)
 {
 	struct writer *writer = arg;
-	char key[64];
+	char key[BENCH_TEXT_MAX];
 	long long left;
 	while ((left = atomic_fetch_sub(writer->left, 1)) > 0) {
-		key_of((uint64_t)left * 7919 % writer->keys, key, sizeof key);
-		commit_one(writer->config, key, (uint64_t)bench_now_us());
+		uint64_t revision = writer->revisions + 1 - (uint64_t)left;
+		uint64_t number = revision * 7919 % writer->keys;
+		bench_key(key, number);
+		commit_one(writer->config, key, revision, number);
 	}
 	return NULL;
 }
@@ -250,7 +248,9 @@ static void fill(const char *dir, size_t threads, uint64_t keys, uint64_t revisi
 		put_all(config, keys);
 	atomic_llong left = (long long)revisions - (long long)(now.revision ? now.revision : 1);
 	for (size_t i = 0; i < threads; i++)
-		writers[i] = (struct writer){ .config = config, .number = i, .keys = keys, .left = &left };
+		writers[i] = (struct writer){
+			.config = config, .number = i, .keys = keys, .revisions = revisions, .left = &left
+		};
 	run_writers(writers, threads, write_left);
 	lg_snapshot_clear(&now);
 	lg_config_close(config);
