@@ -19,7 +19,9 @@
 #ifndef LG_MODEL_TREE_H
 #define LG_MODEL_TREE_H
 
+#include "base/buf.h"
 #include "base/error.h"
+#include "base/pages.h"
 #include "model/key.h"
 #include "model/record.h"
 #include "model/scope.h"
@@ -92,7 +94,30 @@ int lg_tree_builder_add(struct lg_tree_builder *builder, const struct lg_entry *
 struct lg_tree *lg_tree_builder_finish(struct lg_tree_builder *builder, struct lg_error *err); /* frees it */
 void lg_tree_builder_free(struct lg_tree_builder *builder);
 
-/* Bytes of memory of the nodes beside keys and values, and in all, for bench and memory bounds (walks the tree). */
+/* --- packed form ----------------------------------------------------------------------------------------------------
+ * How a state is stored: a row of packed subtrees of a few dozen entries each, with the hashes of subtrees and entries.  A tree
+ * that is read from it uses it where it lies, and unpacks what is changed. */
+
+/* At most so many entries in one.  More make a larger part of a state be unpacked for its first change, fewer make more nodes. */
+#define LG_PACK_KEYS 128
+/* Appends all of tree; max: LG_PACK_KEYS, except in tests.  0 or LG_ENOMEM. */
+int lg_tree_pack(const struct lg_tree *tree, size_t max, struct lg_buf *buf);
+/* The tree in len bytes of block from `at` on, which it keeps a reference of.  LG_ECORRUPT unless they are such a row of
+ * `count` entries in order; hashes of entries and packed subtrees are believed, those above are made from them. */
+int lg_tree_unpack(struct lg_block *block, size_t at, size_t len, uint64_t count, struct lg_tree **ret_tree,
+	struct lg_error *err);
+
+/* --- memory --------------------------------------------------------------------------------------------------------- */
+
+/* Bytes that all trees of this process hold now. */
+size_t lg_tree_held(void);
+/* Bytes that a tree takes, with what it shares with others; at once. */
+size_t lg_tree_bytes(const struct lg_tree *tree);
+/* About what would be free if this reference, the only one of its tree, were dropped; walks what it holds alone. */
+size_t lg_tree_alone_bytes(const struct lg_tree *tree);
+/* In all, as lg_tree_bytes(), and of keys and values alone (walks the tree). */
 void lg_tree_memory(const struct lg_tree *tree, size_t *ret_total, size_t *ret_payload);
+/* Gives what the allocator keeps of freed trees back to the system. */
+void lg_tree_trim(void);
 
 #endif

@@ -15,7 +15,8 @@ struct lg_tree_builder {
 	size_t kid_count, kid_size;
 	struct open_branch *open;
 	size_t open_count, open_size;
-	struct lg_leaf *last;
+	struct lg_text last; /* key of the last entry */
+	size_t last_offset;  /* where the node stands that has it, as lg_node_offset() */
 	size_t added;
 	struct lg_slab *slab;
 };
@@ -55,10 +56,10 @@ static int close_branch(struct lg_tree_builder *builder)
 	branch->offset = top->offset;
 	uint8_t *bytes = lg_branch_bytes(branch);
 	for (size_t i = 0; i < count; i++) {
-		const struct lg_leaf *first = lg_node_first(builder->kids[top->start + i]);
+		struct lg_text first = lg_node_first_key(builder->kids[top->start + i]);
 		branch->kids[i] = builder->kids[top->start + i];
-		bytes[i] = first->key_len == top->offset ? 0 : (uint8_t)first->data[top->offset];
-		if (first->key_len == top->offset)
+		bytes[i] = first.len == top->offset ? 0 : (uint8_t)first.data[top->offset];
+		if (first.len == top->offset)
 			branch->node.has_end = true;
 	}
 	lg_branch_refresh(branch);
@@ -109,32 +110,53 @@ static int step_to(struct lg_tree_builder *builder, uint32_t shared)
 	return open_branch(builder, shared);
 }
 
+/* Makes room at the right edge for what begins with `first`, and has a branch of its own at offset. */
+static int place(struct lg_tree_builder *builder, struct lg_text first, size_t offset, struct lg_error *err)
+{
+	struct lg_text last = builder->last;
+	if (builder->kid_count == 0)
+		return 0;
+	size_t shared = lg_key_differ(last.data, last.len, first.data, first.len, SIZE_MAX);
+	bool ascending = shared < first.len &&
+		(shared == last.len || (uint8_t)last.data[shared] < (uint8_t)first.data[shared]);
+	if (!ascending)
+		return lg_fail(err, LG_ECORRUPT, 0, "keys are not in ascending order");
+	if (shared >= offset || shared >= builder->last_offset)
+		return lg_fail(err, LG_ECORRUPT, 0, "entries are packed together with a part of their subtree");
+	return step_to(builder, (uint32_t)shared) < 0 ? lg_fail_nomem(err) : 0;
+}
+
+int lg_tree_builder_add_node(struct lg_tree_builder *builder, struct lg_node *node, struct lg_text first,
+	struct lg_text last, struct lg_error *err)
+{
+	size_t offset = lg_node_offset(node);
+	int rc = place(builder, first, offset, err);
+	if (rc < 0)
+		return rc;
+	if (push_kid(builder, node) < 0)
+		return lg_fail_nomem(err);
+	builder->last = last;
+	builder->last_offset = offset;
+	builder->added++;
+	return 0;
+}
+
 int lg_tree_builder_add(struct lg_tree_builder *builder, const struct lg_entry *entry,
 	const uint8_t hash[LG_HASH_SIZE], struct lg_error *err)
 {
-	const struct lg_leaf *last = builder->last;
-	if (last) {
-		size_t shared = lg_key_differ(last->data, last->key_len, entry->key, entry->key_len, SIZE_MAX);
-		bool ascending = shared < entry->key_len &&
-			(shared == last->key_len || (uint8_t)last->data[shared] < (uint8_t)entry->key[shared]);
-		if (!ascending)
-			return lg_fail(err, LG_ECORRUPT, 0, "keys are not in ascending order");
-		if (step_to(builder, (uint32_t)shared) < 0)
-			return lg_fail_nomem(err);
-	}
 	struct lg_leaf *leaf = lg_leaf_new(slab_for(builder), entry);
 	if (!leaf)
 		return lg_fail_nomem(err);
-	if (push_kid(builder, &leaf->node) < 0) {
+	const struct lg_text key = { leaf->data, leaf->key_len };
+	int rc = lg_tree_builder_add_node(builder, &leaf->node, key, key, err);
+	if (rc < 0) {
 		lg_node_unref(&leaf->node);
-		return lg_fail_nomem(err);
+		return rc;
 	}
-	builder->added++;
 	if (hash) {
 		memcpy(leaf->hash, hash, LG_HASH_SIZE);
 		atomic_store_explicit(&leaf->node.hashed, true, memory_order_relaxed);
 	}
-	builder->last = leaf;
 	return 0;
 }
 

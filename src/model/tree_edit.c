@@ -53,14 +53,15 @@ static bool is_shared(struct lg_node *node)
 
 static struct lg_node *copy_leaf(struct lg_leaf *leaf)
 {
-	size_t size = sizeof *leaf + leaf->key_len + leaf->value_len + 2;
-	struct lg_leaf *copy = malloc(size);
+	const struct lg_entry entry = { leaf->data, leaf->key_len, lg_leaf_value(leaf), leaf->value_len,
+		leaf->change };
+	struct lg_leaf *copy = lg_leaf_new(NULL, &entry);
 	if (!copy)
 		return NULL;
 	/* the hash may be in the making in another thread: settle it before it is copied */
 	lg_node_hash(&leaf->node);
-	memcpy((char *)copy + sizeof copy->node, (char *)leaf + sizeof leaf->node, size - sizeof leaf->node);
-	copy->node = (struct lg_node){ .refs = 1, .is_leaf = true, .hashed = true };
+	memcpy(copy->hash, leaf->hash, LG_HASH_SIZE);
+	atomic_store_explicit(&copy->node.hashed, true, memory_order_relaxed);
 	return &copy->node;
 }
 
@@ -77,6 +78,7 @@ static struct lg_branch *copy_branch(struct lg_branch *branch, int64_t gap, int6
 	copy->floor = branch->floor;
 	copy->first = branch->first;
 	copy->keys = branch->keys;
+	copy->bytes = branch->bytes + lg_node_own_bytes(&copy->node) - lg_node_own_bytes(&branch->node);
 	uint8_t *from_bytes = lg_branch_bytes(branch);
 	uint8_t *to_bytes = lg_branch_bytes(copy);
 	uint32_t to = 0;
@@ -91,23 +93,25 @@ static struct lg_branch *copy_branch(struct lg_branch *branch, int64_t gap, int6
 	return copy;
 }
 
+static struct lg_node *copy_whole_branch(struct lg_branch *branch)
+{
+	struct lg_branch *copy = copy_branch(branch, -1, -1);
+	if (copy && atomic_load_explicit(&branch->node.hashed, memory_order_acquire)) {
+		memcpy(copy->hash, branch->hash, LG_HASH_SIZE);
+		atomic_store_explicit(&copy->node.hashed, true, memory_order_relaxed);
+	}
+	return copy ? &copy->node : NULL;
+}
+
 /* Makes *slot this edit's own. */
 static int own(struct lg_node **slot)
 {
 	struct lg_node *node = *slot;
 	if (!is_shared(node))
 		return 0;
-	struct lg_node *copy;
-	if (node->is_leaf) {
-		copy = copy_leaf(lg_as_leaf(node));
-	} else {
-		struct lg_branch *branch = copy_branch(lg_as_branch(node), -1, -1);
-		if (branch && atomic_load_explicit(&node->hashed, memory_order_acquire)) {
-			memcpy(branch->hash, lg_as_branch(node)->hash, LG_HASH_SIZE);
-			atomic_store_explicit(&branch->node.hashed, true, memory_order_relaxed);
-		}
-		copy = branch ? &branch->node : NULL;
-	}
+	struct lg_node *copy = node->kind == LG_NODE_LEAF ? copy_leaf(lg_as_leaf(node)) :
+		node->kind == LG_NODE_PACK                ? lg_pack_copy(lg_as_pack(node)) :
+							    copy_whole_branch(lg_as_branch(node));
 	if (!copy)
 		return LG_ENOMEM;
 	lg_node_unref(node);
@@ -115,39 +119,96 @@ static int own(struct lg_node **slot)
 	return 0;
 }
 
+static uint64_t floor_of(struct lg_node *node)
+{
+	return node->kind == LG_NODE_LEAF ? lg_as_leaf(node)->change :
+		node->kind == LG_NODE_PACK ? lg_as_pack(node)->floor : lg_as_branch(node)->floor;
+}
+
 /* Change numbers below *slot become at least `floor`; content and hash stay. */
 static int raise_floor(struct lg_node **slot, uint64_t floor)
 {
-	uint64_t now = (*slot)->is_leaf ? lg_as_leaf(*slot)->change : lg_as_branch(*slot)->floor;
-	if (floor <= now)
+	if (floor <= floor_of(*slot))
 		return 0;
 	if (own(slot) < 0)
 		return LG_ENOMEM;
-	if ((*slot)->is_leaf)
+	if ((*slot)->kind == LG_NODE_LEAF)
 		lg_as_leaf(*slot)->change = floor;
+	else if ((*slot)->kind == LG_NODE_PACK)
+		lg_as_pack(*slot)->floor = floor;
 	else
 		lg_as_branch(*slot)->floor = floor;
 	return 0;
 }
 
-/* Moves an owned branch's floor to its kids, so that one of them can be replaced by something older. */
-static int push_floor(struct lg_branch *branch)
+/* A part of another tree, or of this one, as a node: a reference, or a new one where it is some entries of a packed one. */
+static int take_part(const struct lg_part *part, struct lg_node **ret_node)
 {
-	if (branch->floor == 0)
+	if (lg_part_is_whole(part)) {
+		*ret_node = lg_node_ref(part->node);
 		return 0;
-	for (uint32_t i = 0; i < branch->count; i++) {
-		if (raise_floor(&branch->kids[i], branch->floor) < 0)
-			return LG_ENOMEM;
 	}
-	branch->first = lg_node_first(branch->kids[0]);
-	branch->floor = 0;
+	const struct lg_pack *pack = lg_as_pack(part->node);
+	int rc = lg_pack_unfold(pack, part->from, part->to, ret_node);
+	return rc < 0 ? rc : raise_floor(ret_node, pack->floor); /* which is new, so this takes no memory */
+}
+
+/* *slot, which is packed, becomes nodes. */
+static int unpack(struct lg_node **slot)
+{
+	const struct lg_pack *pack = lg_as_pack(*slot);
+	struct lg_node *node;
+	int rc = lg_pack_unfold(pack, 0, pack->count, &node);
+	if (rc < 0)
+		return rc;
+	raise_floor(&node, pack->floor); /* new, as above */
+	lg_node_unref(*slot);
+	*slot = node;
 	return 0;
 }
 
-/* kids[i] of an owned branch has been replaced; it had `before` keys. */
-static void kid_changed(struct lg_branch *branch, int64_t i, uint64_t before)
+static int fail(int rc, struct lg_error *err)
 {
-	branch->keys += lg_node_keys(branch->kids[i]) - before;
+	if (rc == LG_ENOMEM)
+		return lg_fail_nomem(err);
+	return lg_fail(err, rc, 0,
+		"a part of the checkpoint that this state was read from does not hash to what it says; look "
+		"with: lastgood doctor");
+}
+
+/* Moves an owned branch's floor to its kids, so that one of them can be replaced by something older. */
+static int push_floor(struct lg_branch *branch)
+{
+	int rc = 0;
+	if (branch->floor == 0)
+		return 0;
+	for (uint32_t i = 0; rc == 0 && i < branch->count; i++) {
+		branch->bytes -= lg_node_bytes(branch->kids[i]);
+		rc = raise_floor(&branch->kids[i], branch->floor);
+		branch->bytes += lg_node_bytes(branch->kids[i]);
+	}
+	branch->first = lg_node_first(branch->kids[0]);
+	if (rc == 0)
+		branch->floor = 0;
+	return rc;
+}
+
+/* What a node weighs in the sums of those above it. */
+struct weight {
+	uint64_t keys, bytes;
+};
+
+static struct weight weight_of(struct lg_node *node)
+{
+	return (struct weight){ lg_node_keys(node), lg_node_bytes(node) };
+}
+
+/* kids[i] of an owned branch has been replaced. */
+static void kid_changed(struct lg_branch *branch, int64_t i, struct weight before)
+{
+	struct weight now = weight_of(branch->kids[i]);
+	branch->keys += now.keys - before.keys;
+	branch->bytes += now.bytes - before.bytes;
 	if (i == 0)
 		branch->first = lg_node_first(branch->kids[0]);
 	atomic_store_explicit(&branch->node.hashed, false, memory_order_relaxed);
@@ -156,9 +217,9 @@ static void kid_changed(struct lg_branch *branch, int64_t i, uint64_t before)
 /* --- insert ------------------------------------------------------------------------------------------------------ */
 
 /* -1 when the key ends at offset, else its byte there: the order of kids. */
-static int byte_at(const struct lg_leaf *leaf, size_t offset)
+static int byte_at(struct lg_text key, size_t offset)
 {
-	return offset < leaf->key_len ? (uint8_t)leaf->data[offset] : -1;
+	return offset < key.len ? (uint8_t)key.data[offset] : -1;
 }
 
 /* A new branch at `offset` over *slot and node, takes node. */
@@ -167,8 +228,8 @@ static int split(struct lg_node **slot, struct lg_node *node, size_t offset)
 	struct lg_branch *branch = lg_branch_alloc(NULL, 2);
 	if (!branch)
 		return LG_ENOMEM;
-	int old_byte = byte_at(lg_node_first(*slot), offset);
-	int new_byte = byte_at(lg_node_first(node), offset);
+	int old_byte = byte_at(lg_node_first_key(*slot), offset);
+	int new_byte = byte_at(lg_node_first_key(node), offset);
 	uint32_t at = new_byte > old_byte;
 	branch->offset = (uint32_t)offset;
 	branch->kids[at] = node;
@@ -184,7 +245,7 @@ static int split(struct lg_node **slot, struct lg_node *node, size_t offset)
 static int add_kid(struct lg_node **slot, struct lg_node *node)
 {
 	struct lg_branch *branch = lg_as_branch(*slot);
-	int byte = byte_at(lg_node_first(node), branch->offset);
+	int byte = byte_at(lg_node_first_key(node), branch->offset);
 	const uint8_t *bytes = lg_branch_bytes(branch);
 	uint32_t at = byte < 0 ? 0 : branch->node.has_end;
 	while (byte >= 0 && at < branch->count && bytes[at] < byte)
@@ -208,41 +269,43 @@ static int add_kid(struct lg_node **slot, struct lg_node *node)
  * those nearest to it there, or SAME_KEY.  older: node has change numbers below the floors on its way. */
 static int insert(struct lg_node **slot, struct lg_node *node, size_t differ, bool older)
 {
-	if ((*slot)->is_leaf) {
-		if (differ != SAME_KEY)
-			return split(slot, node, differ);
+	size_t offset = lg_node_offset(*slot);
+	if (differ < offset)
+		return split(slot, node, differ);
+	if (offset == SIZE_MAX) { /* one entry, of the same key */
 		lg_node_unref(*slot);
 		*slot = node;
 		return 0;
 	}
-	if (differ < lg_as_branch(*slot)->offset)
-		return split(slot, node, differ);
-	if (own(slot) < 0)
-		return LG_ENOMEM;
+	int rc = (*slot)->kind == LG_NODE_PACK ? unpack(slot) : own(slot);
+	if (rc < 0)
+		return rc;
 	struct lg_branch *branch = lg_as_branch(*slot);
 	if (older && push_floor(branch) < 0)
 		return LG_ENOMEM;
-	const struct lg_leaf *first = lg_node_first(node);
-	int64_t i = lg_branch_step(branch, first->data, first->key_len);
+	struct lg_text first = lg_node_first_key(node);
+	int64_t i = lg_branch_step(branch, first.data, first.len);
 	if (i < 0)
 		return add_kid(slot, node);
-	uint64_t keys = lg_node_keys(branch->kids[i]);
-	int rc = insert(&branch->kids[i], node, differ, older);
-	kid_changed(branch, i, keys); /* also after a failure: what is below may have been copied */
+	struct weight before = weight_of(branch->kids[i]);
+	rc = insert(&branch->kids[i], node, differ, older);
+	kid_changed(branch, i, before); /* also after a failure: what is below may have been copied */
 	return rc;
 }
 
 static size_t find_differ(struct lg_node *node, const char *key, size_t len)
 {
-	while (!node->is_leaf) {
+	while (node->kind == LG_NODE_BRANCH) {
 		int64_t i = lg_branch_step(lg_as_branch(node), key, len);
 		if (i < 0)
 			break;
 		node = lg_as_branch(node)->kids[i];
 	}
-	const struct lg_leaf *near = lg_node_first(node);
-	size_t differ = lg_key_differ(key, len, near->data, near->key_len, SIZE_MAX);
-	return differ == len && differ == near->key_len ? SAME_KEY : differ;
+	struct lg_text near = lg_node_first_key(node);
+	if (node->kind == LG_NODE_PACK)
+		near = lg_pack_key(lg_as_pack(node), lg_pack_search(lg_as_pack(node), key, len));
+	size_t differ = lg_key_differ(key, len, near.data, near.len, SIZE_MAX);
+	return differ == len && differ == near.len ? SAME_KEY : differ;
 }
 
 static int insert_node(struct lg_tree_edit *edit, struct lg_node *node, bool older, struct lg_error *err)
@@ -252,10 +315,9 @@ static int insert_node(struct lg_tree_edit *edit, struct lg_node *node, bool old
 		*root = node;
 		return 0;
 	}
-	const struct lg_leaf *first = lg_node_first(node);
-	if (insert(root, node, find_differ(*root, first->data, first->key_len), older) < 0)
-		return lg_fail_nomem(err);
-	return 0;
+	struct lg_text first = lg_node_first_key(node);
+	int rc = insert(root, node, find_differ(*root, first.data, first.len), older);
+	return rc < 0 ? fail(rc, err) : 0;
 }
 
 int lg_tree_edit_put(struct lg_tree_edit *edit, const char *key, size_t key_len, const char *value,
@@ -281,14 +343,10 @@ struct span {
 	bool is_prefix;
 };
 
-static struct lg_node *find_span(struct lg_node *root, const struct span *span, uint64_t *ret_floor)
+static struct lg_part find_span(struct lg_node *root, const struct span *span)
 {
-	if (!root)
-		return NULL;
-	if (span->is_prefix)
-		return lg_node_find_prefix(root, span->text, span->len, ret_floor);
-	struct lg_leaf *leaf = lg_node_find(root, span->text, span->len, ret_floor);
-	return leaf ? &leaf->node : NULL;
+	return span->is_prefix ? lg_part_find_prefix(root, span->text, span->len)
+			       : lg_part_find(root, span->text, span->len);
 }
 
 static int drop_kid(struct lg_node **slot, uint32_t at)
@@ -315,11 +373,17 @@ static int drop_kid(struct lg_node **slot, uint32_t at)
 	return 0;
 }
 
-/* Takes `target`, which is known to be below *slot, out.  *slot becomes NULL when nothing is left. */
-static int take_out(struct lg_node **slot, const struct span *span, struct lg_node *target)
+/* Takes `target`, which is what span means below *slot, out.  *slot becomes NULL when nothing is left. */
+static int take_out(struct lg_node **slot, const struct span *span, struct lg_part target)
 {
-	if (*slot == target) {
-		lg_node_unref(target);
+	if (*slot == target.node && !lg_part_is_whole(&target)) {
+		int rc = unpack(slot);
+		if (rc < 0)
+			return rc;
+		target = find_span(*slot, span);
+	}
+	if (*slot == target.node) {
+		lg_node_unref(*slot);
 		*slot = NULL;
 		return 0;
 	}
@@ -327,25 +391,25 @@ static int take_out(struct lg_node **slot, const struct span *span, struct lg_no
 	int64_t i = lg_branch_step(branch, span->text, span->len);
 	if (i < 0)
 		return LG_EINTERNAL;
-	if (branch->kids[i] == target)
+	if (branch->kids[i] == target.node && lg_part_is_whole(&target))
 		return drop_kid(slot, (uint32_t)i);
 	if (own(slot) < 0)
 		return LG_ENOMEM;
 	branch = lg_as_branch(*slot);
-	uint64_t keys = lg_node_keys(branch->kids[i]);
+	struct weight before = weight_of(branch->kids[i]);
 	int rc = take_out(&branch->kids[i], span, target);
-	if (branch->kids[i]) /* always: had it been the target, drop_kid() would have run */
-		kid_changed(branch, i, keys);
+	if (branch->kids[i]) /* always: had all of it been the target, drop_kid() would have run */
+		kid_changed(branch, i, before);
 	return rc;
 }
 
 static int remove_span(struct lg_tree_edit *edit, const struct span *span, struct lg_error *err)
 {
-	uint64_t floor;
-	struct lg_node *target = find_span(edit->result->root, span, &floor);
-	if (!target)
+	const struct lg_part target = find_span(edit->result->root, span);
+	if (!target.node)
 		return 0;
-	return take_out(&edit->result->root, span, target) < 0 ? lg_fail_nomem(err) : 1;
+	int rc = take_out(&edit->result->root, span, target);
+	return rc < 0 ? fail(rc, err) : 1;
 }
 
 int lg_tree_edit_remove(struct lg_tree_edit *edit, const char *key, size_t len, struct lg_error *err)
@@ -362,14 +426,16 @@ static int graft(struct lg_tree_edit *edit, struct lg_node *from, const struct s
 	int rc = remove_span(edit, span, err);
 	if (rc < 0)
 		return rc;
-	uint64_t floor = 0;
-	struct lg_node *node = find_span(from, span, &floor);
-	if (!node)
+	const struct lg_part part = find_span(from, span);
+	if (!part.node)
 		return 0;
-	lg_node_ref(node);
-	if (raise_floor(&node, change > floor ? change : floor) < 0) {
+	struct lg_node *node = NULL;
+	rc = take_part(&part, &node);
+	if (rc == 0)
+		rc = raise_floor(&node, change > part.floor ? change : part.floor);
+	if (rc < 0) {
 		lg_node_unref(node);
-		return lg_fail_nomem(err);
+		return fail(rc, err);
 	}
 	rc = insert_node(edit, node, change == 0, err);
 	if (rc < 0)

@@ -121,6 +121,23 @@ static void assert_same_hash(const struct lg_tree *tree, const struct model *mod
 	lg_tree_unref(built);
 }
 
+/* The same tree as if it had been stored and read again. */
+static struct lg_tree *pack_and_unpack(struct lg_tree *tree, size_t max)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_buf buf = LG_BUF_INIT;
+	struct lg_tree *read = NULL;
+	assert_int_equal(lg_tree_pack(tree, max, &buf), 0);
+	struct lg_block *block = lg_block_new(buf.len + 3);
+	assert_non_null(block);
+	memcpy(block->data + 3, lg_buf_str(&buf), buf.len);
+	lg_assert_ok(lg_tree_unpack(block, 3, buf.len, lg_tree_count(tree), &read, &err), &err);
+	lg_block_unref(block);
+	lg_buf_clear(&buf);
+	lg_tree_unref(tree);
+	return read;
+}
+
 static struct lg_tree *random_step(struct lg_tree *tree, struct model *model, uint64_t seq)
 {
 	struct lg_error err = LG_ERROR_INIT;
@@ -251,6 +268,8 @@ static void test_random_history(void **state)
 			} else {
 				trees[seq] = random_step(tree, &models[seq], seq);
 			}
+			if (draw(5) == 0)
+				trees[seq] = pack_and_unpack(trees[seq], 1 + draw(UNIVERSE));
 			if (draw(3) == 0)
 				assert_same_hash(trees[seq], &models[seq]);
 			uint32_t other = draw((uint32_t)seq);
