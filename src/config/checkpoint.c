@@ -1,8 +1,9 @@
 /* The bytes of a checkpoint, little endian throughout:
  *	"LGCKPT2\n"  seq:u64  hash:32  revision:u64  root:32  count:u64  controls_len:u32  controls (JSON)
- *	count entries in key order: key_len:u16  value_len:u32  change:u64  hash:32  key  value
+ *	count entries in packed subtrees: see model/tree_pack.c
  *	SipHash-2-4-128 of all before, with a zero key: 16 bytes
- * hash is that of the record seq: it says which history leads to this state.  The checksum guards against a failing disk; that the entries follow from the log is proven by the root. */
+ * hash is that of the record seq: it says which history leads to this state.  The checksum guards against a failing disk; that
+ * the entries follow from the log is proven by the root.  A tree that was read uses the entries where they lie. */
 #include "config/internal.h"
 
 #include "base/cleanup.h"
@@ -19,7 +20,6 @@
 #define AT_COUNT      (AT_ROOT + LG_HASH_SIZE)
 #define AT_CONTROLS   (AT_COUNT + 8)
 #define HEADER_SIZE   (AT_CONTROLS + 4)
-#define ENTRY_SIZE    (2 + 4 + 8 + LG_HASH_SIZE)
 #define CHECKSUM_SIZE crypto_shorthash_siphashx24_BYTES
 
 static void checksum(const void *data, size_t len, uint8_t ret_sum[CHECKSUM_SIZE])
@@ -40,24 +40,6 @@ static uint64_t get_number(const uint8_t *from, size_t bytes)
 	for (size_t i = 0; i < bytes; i++)
 		value |= (uint64_t)from[i] << (8 * i);
 	return value;
-}
-
-struct encoder {
-	const struct lg_tree *tree;
-	struct lg_buf *buf;
-};
-
-static int encode_entry(void *arg, const struct lg_entry *entry)
-{
-	struct encoder *encoder = arg;
-	uint8_t head[ENTRY_SIZE];
-	put_number(head, entry->key_len, 2);
-	put_number(head + 2, entry->value_len, 4);
-	put_number(head + 6, entry->change, 8);
-	lg_tree_entry_hash(encoder->tree, entry, head + 14);
-	lg_buf_add(encoder->buf, head, sizeof head);
-	lg_buf_add(encoder->buf, entry->key, entry->key_len);
-	return lg_buf_add(encoder->buf, entry->value, entry->value_len);
 }
 
 int lg_checkpoint_encode(const struct lg_log_head *at, uint64_t revision, const struct lg_tree *tree,
@@ -81,8 +63,8 @@ int lg_checkpoint_encode(const struct lg_log_head *at, uint64_t revision, const 
 	put_number(head + AT_CONTROLS, text.len, 4);
 	lg_buf_add(buf, head, sizeof head);
 	lg_buf_add(buf, text.data, text.len);
-	struct encoder encoder = { tree, buf };
-	lg_tree_walk(tree, "", 0, encode_entry, &encoder);
+	if (lg_tree_pack(tree, LG_PACK_KEYS, buf) < 0)
+		return lg_fail_nomem(err);
 	uint8_t sum[CHECKSUM_SIZE];
 	if (!buf->failed)
 		checksum(buf->data, buf->len, sum);
@@ -90,45 +72,34 @@ int lg_checkpoint_encode(const struct lg_log_head *at, uint64_t revision, const 
 	return lg_buf_check(buf, err);
 }
 
-static int decode_entries(
-	const uint8_t *at, const uint8_t *end, uint64_t count, struct lg_tree **ret_tree, struct lg_error *err)
+/* The block that the checkpoint lies in: its own, or a copy. */
+static struct lg_block *block_of(const struct lg_log_checkpoint *checkpoint)
 {
-	struct lg_tree_builder *builder = lg_tree_builder_new();
-	if (!builder)
+	if (checkpoint->block)
+		return lg_block_ref(checkpoint->block);
+	struct lg_block *block = lg_block_new(checkpoint->len);
+	if (block)
+		memcpy(block->data, checkpoint->data, checkpoint->len);
+	return block;
+}
+
+static int decode_tree(const struct lg_log_checkpoint *checkpoint, size_t from, size_t to,
+	struct lg_tree **ret_tree, struct lg_error *err)
+{
+	const uint8_t *data = checkpoint->data;
+	lg_cleanup(lg_block_unrefp) struct lg_block *block = block_of(checkpoint);
+	if (!block)
 		return lg_fail_nomem(err);
-	int rc = 0;
-	for (uint64_t i = 0; rc == 0 && i < count; i++) {
-		struct lg_entry entry;
-		if (end - at < ENTRY_SIZE) {
-			rc = lg_fail(err, LG_ECORRUPT, 0, "it ends in entry %llu", (unsigned long long)i);
-			break;
-		}
-		const uint8_t *hash = at + 14;
-		entry.key_len = get_number(at, 2);
-		entry.value_len = get_number(at + 2, 4);
-		entry.change = get_number(at + 6, 8);
-		at += ENTRY_SIZE;
-		if (entry.key_len > LG_KEY_MAX) { /* what walks a tree relies on it */
-			rc = lg_fail(err, LG_ECORRUPT, 0, "a key has %zu bytes", entry.key_len);
-			break;
-		}
-		if ((size_t)(end - at) < entry.key_len + entry.value_len) {
-			rc = lg_fail(err, LG_ECORRUPT, 0, "it ends in entry %llu", (unsigned long long)i);
-			break;
-		}
-		entry.key = (const char *)at;
-		entry.value = (const char *)at + entry.key_len;
-		rc = lg_tree_builder_add(builder, &entry, hash, err);
-		at += entry.key_len + entry.value_len;
-	}
-	if (rc == 0 && at != end)
-		rc = lg_fail(err, LG_ECORRUPT, 0, "there is more behind the last entry");
-	if (rc < 0) {
-		lg_tree_builder_free(builder);
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	int rc = lg_tree_unpack(block, from, to - from, get_number(data + AT_COUNT, 8), &tree, err);
+	if (rc < 0)
 		return rc;
-	}
-	*ret_tree = lg_tree_builder_finish(builder, err);
-	return *ret_tree ? 0 : LG_ENOMEM;
+	uint8_t root[LG_HASH_SIZE];
+	lg_tree_hash(tree, root);
+	if (memcmp(root, data + AT_ROOT, LG_HASH_SIZE) != 0)
+		return lg_fail(err, LG_ECORRUPT, 0, "its entries do not hash to its root");
+	*ret_tree = lg_steal_ptr(&tree);
+	return 0;
 }
 
 int lg_checkpoint_identify(const void *data, size_t len, uint64_t *ret_seq, uint8_t ret_hash[LG_HASH_SIZE])
@@ -170,13 +141,9 @@ static int decode(const struct lg_log_checkpoint *checkpoint, uint64_t *ret_revi
 	if (rc < 0)
 		return rc;
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
-	rc = decode_entries(data + HEADER_SIZE + controls_len, end, get_number(data + AT_COUNT, 8), &tree, err);
+	rc = decode_tree(checkpoint, HEADER_SIZE + controls_len, (size_t)(end - data), &tree, err);
 	if (rc < 0)
 		return rc;
-	uint8_t root[LG_HASH_SIZE];
-	lg_tree_hash(tree, root);
-	if (memcmp(root, data + AT_ROOT, LG_HASH_SIZE) != 0)
-		return lg_fail(err, LG_ECORRUPT, 0, "its entries do not hash to its root");
 	rc = lg_controls_from_json(json, ret_controls, err);
 	if (rc < 0)
 		return rc;

@@ -1,7 +1,6 @@
 #include "io/file.h"
 
 #include "base/cleanup.h"
-#include "base/pages.h"
 #include "base/text.h"
 #include "io/fault.h"
 #include "io/random.h"
@@ -139,7 +138,7 @@ static int read_up_to(int fd, char *data, size_t len, const char *name, size_t *
 	return 0;
 }
 
-int lg_file_load(const char *path, size_t max, void **ret_data, size_t *ret_len, struct lg_error *err)
+int lg_file_load(const char *path, size_t max, struct lg_block **ret_block, struct lg_error *err)
 {
 	lg_autoclose int fd = -1;
 	struct stat st;
@@ -151,18 +150,15 @@ int lg_file_load(const char *path, size_t max, void **ret_data, size_t *ret_len,
 	if ((uintmax_t)st.st_size > max)
 		return lg_fail(err, LG_EINVALID, 0, "'%s' is too large: %jd bytes, at most %zu are read", path,
 			(intmax_t)st.st_size, max);
-	void *data = lg_pages_map(len + 1);
-	if (!data)
+	lg_cleanup(lg_block_unrefp) struct lg_block *block = lg_block_new(len);
+	if (!block)
 		return lg_fail_nomem(err);
-	rc = read_up_to(fd, data, len, path, &got, err);
+	rc = read_up_to(fd, block->data, len, path, &got, err);
 	if (rc == 0 && got != len)
 		rc = lg_fail(err, LG_EIO, 0, "'%s' became shorter while it was read", path);
-	if (rc < 0) {
-		lg_pages_unmap(data, len + 1);
+	if (rc < 0)
 		return rc;
-	}
-	*ret_data = data;
-	*ret_len = len;
+	*ret_block = lg_steal_ptr(&block);
 	return 0;
 }
 

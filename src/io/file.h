@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/pages.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,8 +31,8 @@ int lg_file_replace(const char *path, const void *data, size_t len,
 /* Whole regular file into buf (appended), at most max bytes: a larger one is LG_EINVALID.  LG_ENOTFOUND when absent.
  * Never blocks on a FIFO or device (LG_EINVALID). "-" is not special. */
 int lg_file_read(const char *path, size_t max, struct lg_buf *buf, struct lg_error *err);
-/* Whole regular file, at most max bytes, into fresh pages of len + 1 bytes: lg_pages_unmap(data, len + 1). */
-int lg_file_load(const char *path, size_t max, void **ret_data, size_t *ret_len, struct lg_error *err);
+/* Whole regular file, at most max bytes, into a fresh block of its size. */
+int lg_file_load(const char *path, size_t max, struct lg_block **ret_block, struct lg_error *err);
 /* As lg_file_read, from an open descriptor (stdin), which may be a pipe. name is for messages. */
 int lg_fd_read(int fd, const char *name, size_t max, struct lg_buf *buf, struct lg_error *err);
 

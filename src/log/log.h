@@ -16,6 +16,7 @@
 #define LG_LOG_LOG_H
 
 #include "base/error.h"
+#include "base/pages.h"
 #include "io/clock.h"
 #include "model/record.h"
 
@@ -52,6 +53,7 @@ struct lg_log_checkpoint {
 	uint8_t hash[LG_HASH_SIZE]; /* of the record `seq`: says of which history it is */
 	const void *data;
 	size_t len;
+	struct lg_block *block; /* read: what data lies in, if the visitor may keep a reference of it; or NULL */
 };
 typedef int lg_log_checkpoint_visit(
 	void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);

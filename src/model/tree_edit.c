@@ -109,9 +109,9 @@ static int own(struct lg_node **slot)
 	struct lg_node *node = *slot;
 	if (!is_shared(node))
 		return 0;
-	struct lg_node *copy = node->kind == LG_NODE_LEAF ? copy_leaf(lg_as_leaf(node)) :
-		node->kind == LG_NODE_PACK                ? lg_pack_copy(lg_as_pack(node)) :
-							    copy_whole_branch(lg_as_branch(node));
+	struct lg_node *copy = node->kind == LG_NODE_LEAF ? copy_leaf(lg_as_leaf(node))
+		: node->kind == LG_NODE_PACK              ? lg_pack_copy(lg_as_pack(node))
+							  : copy_whole_branch(lg_as_branch(node));
 	if (!copy)
 		return LG_ENOMEM;
 	lg_node_unref(node);
@@ -121,8 +121,9 @@ static int own(struct lg_node **slot)
 
 static uint64_t floor_of(struct lg_node *node)
 {
-	return node->kind == LG_NODE_LEAF ? lg_as_leaf(node)->change :
-		node->kind == LG_NODE_PACK ? lg_as_pack(node)->floor : lg_as_branch(node)->floor;
+	return node->kind == LG_NODE_LEAF    ? lg_as_leaf(node)->change
+		: node->kind == LG_NODE_PACK ? lg_as_pack(node)->floor
+					     : lg_as_branch(node)->floor;
 }
 
 /* Change numbers below *slot become at least `floor`; content and hash stay. */

@@ -36,7 +36,8 @@ static size_t size_of(struct lg_node *node)
 	if (node->kind == LG_NODE_PACK)
 		return sizeof(struct lg_pack);
 	if (node->kind == LG_NODE_LEAF)
-		return sizeof(struct lg_leaf) + (size_t)lg_as_leaf(node)->key_len + lg_as_leaf(node)->value_len + 2;
+		return sizeof(struct lg_leaf) + (size_t)lg_as_leaf(node)->key_len +
+			lg_as_leaf(node)->value_len + 2;
 	return sizeof(struct lg_branch) + lg_as_branch(node)->count * (sizeof(struct lg_node *) + 1);
 }
 

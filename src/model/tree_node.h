@@ -57,10 +57,11 @@ struct lg_branch {
 	struct lg_node node;
 	uint32_t offset;
 	uint32_t count;
-	struct lg_node *first; /* leftmost leaf or packed node below: its key shows the prefix that all keys below share */
-	uint64_t floor;        /* change numbers below are at least this */
-	uint64_t keys;         /* entries below */
-	uint64_t bytes;        /* of memory of this node and all below */
+	struct lg_node *
+		first; /* leftmost leaf or packed node below: its key shows the prefix that all keys below share */
+	uint64_t floor; /* change numbers below are at least this */
+	uint64_t keys;  /* entries below */
+	uint64_t bytes; /* of memory of this node and all below */
 	uint8_t hash[LG_HASH_SIZE];
 	struct lg_node *kids[];
 };
@@ -216,8 +217,9 @@ static inline struct lg_text lg_node_first_key(struct lg_node *node)
 
 static inline uint64_t lg_node_keys(struct lg_node *node)
 {
-	return node->kind == LG_NODE_LEAF ? 1 :
-		node->kind == LG_NODE_PACK ? lg_as_pack(node)->count : lg_as_branch(node)->keys;
+	return node->kind == LG_NODE_LEAF    ? 1
+		: node->kind == LG_NODE_PACK ? lg_as_pack(node)->count
+					     : lg_as_branch(node)->keys;
 }
 
 /* Where the branch on top stands; SIZE_MAX for a single entry. */
@@ -231,8 +233,9 @@ static inline size_t lg_node_offset(struct lg_node *node)
 
 static inline const uint8_t *lg_node_hash_bytes(struct lg_node *node)
 {
-	return node->kind == LG_NODE_LEAF ? lg_as_leaf(node)->hash :
-		node->kind == LG_NODE_PACK ? lg_as_pack(node)->data + 8 : lg_as_branch(node)->hash;
+	return node->kind == LG_NODE_LEAF    ? lg_as_leaf(node)->hash
+		: node->kind == LG_NODE_PACK ? lg_as_pack(node)->data + 8
+					     : lg_as_branch(node)->hash;
 }
 
 /* Index of the kid for byte, or -1. */
@@ -259,7 +262,7 @@ struct lg_leaf *lg_leaf_new(struct lg_slab **slab, const struct lg_entry *entry)
 struct lg_branch *lg_branch_alloc(struct lg_slab **slab, uint32_t count);
 /* Takes a reference of the region. */
 struct lg_pack *lg_pack_new(struct lg_region *region, const uint8_t *data, uint32_t count, uint32_t offset);
-void lg_slab_release(struct lg_slab *slab); /* NULL is fine */
+void lg_slab_release(struct lg_slab *slab);              /* NULL is fine */
 struct lg_region *lg_region_new(struct lg_block *block); /* takes a reference of the block */
 void lg_region_unref(struct lg_region *region);
 /* first, keys, bytes and hashed follow from the kids. */
@@ -297,8 +300,7 @@ void lg_part_hash(const struct lg_part *part, uint8_t ret_hash[LG_HASH_SIZE]);
 /* The entry of key; the subtree of the keys that begin with prefix. */
 struct lg_part lg_part_find(struct lg_node *root, const char *key, size_t len);
 struct lg_part lg_part_find_prefix(struct lg_node *root, const char *prefix, size_t len);
-int lg_part_walk(
-	const struct lg_part *part, int (*visit)(void *arg, const struct lg_entry *entry), void *arg);
+int lg_part_walk(const struct lg_part *part, int (*visit)(void *arg, const struct lg_entry *entry), void *arg);
 
 /* The kids of a part that is no entry, in order.  byte: -1 for the key that ends at the offset, LG_KIDS_END behind the last. */
 #define LG_KIDS_END 256

@@ -425,6 +425,7 @@ static int checkpoint_locked(
 	}
 	grown[at] = *checkpoint;
 	grown[at].data = data;
+	grown[at].block = NULL;
 	return 0;
 }
 

@@ -5,7 +5,6 @@
 #include "log/sqlite/internal.h"
 
 #include "base/cleanup.h"
-#include "base/pages.h"
 #include "io/file.h"
 
 #include <inttypes.h>
@@ -174,7 +173,7 @@ int lg_sqlite_checkpoint_read(
 	lg_autofree char *path = NULL;
 	struct found found;
 	char name[NAME_SIZE];
-	void *data;
+	lg_cleanup(lg_block_unrefp) struct lg_block *block = NULL;
 	int rc = find(s, seq, seq, &found, err);
 	if (rc < 0)
 		return rc;
@@ -182,13 +181,13 @@ int lg_sqlite_checkpoint_read(
 	write_name(seq, found.hash, name);
 	rc = path_of(s, name, &path, err);
 	if (rc == 0)
-		rc = lg_file_load(path, LARGEST, &data, &checkpoint.len, err);
+		rc = lg_file_load(path, LARGEST, &block, err);
 	if (rc < 0)
 		return rc;
-	checkpoint.data = data;
-	rc = visit(arg, &checkpoint, err);
-	lg_pages_unmap(data, checkpoint.len + 1);
-	return rc;
+	checkpoint.data = block->data;
+	checkpoint.len = block->size;
+	checkpoint.block = block;
+	return visit(arg, &checkpoint, err);
 }
 
 /* --- drop ------------------------------------------------------------------------------------------------------------ */

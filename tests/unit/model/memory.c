@@ -6,6 +6,7 @@
 #include "model/schema.h"
 #include "model/scope.h"
 #include "model/secret.h"
+#include "model/tree.h"
 #include "model/value.h"
 #include "support/allocation.h"
 #include "support/support.h"
@@ -88,6 +89,51 @@ static int work_schema(struct lg_buf *out, struct lg_error *err)
 	return rc;
 }
 
+/* A tree stored, read, and changed where it is packed: at the end each key and value. */
+static int show_entry(void *arg, const struct lg_entry *entry)
+{
+	lg_buf_addf(arg, "%s=%s@%u ", entry->key, entry->value, (unsigned)entry->change);
+	return 0;
+}
+
+static int work_tree(struct lg_buf *out, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = lg_tree_empty();
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *stored = NULL, *read = NULL, *end = NULL;
+	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = tree ? lg_tree_edit_begin(tree) : NULL;
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
+	lg_cleanup(lg_buf_clear) struct lg_buf row = LG_BUF_INIT;
+	static const char *const keys[] = { "a", "a/b", "a/c", "b/1", "b/2", "b/30" };
+	int rc = edit ? lg_scope_include(&scope, "b/", err) : lg_fail_nomem(err);
+	rc = rc < 0 ? rc : lg_scope_exclude(&scope, "b/2", err);
+	for (size_t i = 0; rc == 0 && i < 6; i++)
+		rc = lg_tree_edit_put(edit, keys[i], strlen(keys[i]), "1", 1, 1, err);
+	if (rc < 0)
+		return rc;
+	stored = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	if (lg_tree_pack(stored, 4, &row) < 0)
+		return lg_fail_nomem(err);
+	lg_cleanup(lg_block_unrefp) struct lg_block *block = lg_block_new(row.len);
+	if (!block)
+		return lg_fail_nomem(err);
+	memcpy(block->data, row.data, row.len);
+	rc = lg_tree_unpack(block, 0, row.len, 6, &read, err);
+	edit = rc == 0 ? lg_tree_edit_begin(read) : NULL;
+	if (rc == 0 && !edit)
+		rc = lg_fail_nomem(err);
+	rc = rc < 0 ? rc : lg_tree_edit_put(edit, "a/bc", 4, "2", 1, 2, err);
+	rc = rc < 0 ? rc : lg_tree_edit_remove(edit, "b/1", 3, err);
+	rc = rc < 0 ? rc : lg_tree_edit_restore(edit, stored, &scope, 3, err);
+	rc = rc < 0 ? rc
+		    : lg_tree_edit_restore(edit, read,
+			      &(struct lg_scope){ .include = scope.exclude, .include_count = 1 }, 4, err);
+	if (rc < 0)
+		return rc;
+	end = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	lg_tree_walk(end, "", 0, show_entry, out);
+	return lg_buf_check(out, err);
+}
+
 static const struct row rows[] = {
 	{ "value", work_value,
 		"{\"a\":{\"x\":1234567890123456789},\"b\":[1,2.5,\"a text that is longer than sixteen "
@@ -96,6 +142,7 @@ static const struct row rows[] = {
 	{ "scope", work_scope, "{\"exclude\":[\"web/x\"],\"include\":[\"db/\",\"web/\"]}" },
 	{ "changeset", work_changeset, "\"set\":{\"b\":[1]},\"unset\":[\"a\"]" },
 	{ "secret", work_secret, "\"hunter2\"" },
+	{ "tree", work_tree, "a=1@1 a/b=1@1 a/bc=2@2 a/c=1@1 b/1=1@3 b/2=1@4 b/30=1@3 " },
 	{ "schema", work_schema, "\"off\"" },
 };
 
