@@ -287,6 +287,9 @@ static int run_show(struct lg_cli *cli, struct lg_error *err)
 	int rc = lg_session_open(cli, LG_SESSION_READ, err);
 	if (rc == 0)
 		rc = record_number(cli, cli->args.words[0], &seq, err);
+	if (rc == 0 && seq == 0)
+		rc = lg_fail(err, LG_ENOTFOUND, 0,
+			"r0 is the empty state before the first revision: there is no record of it");
 	if (rc < 0)
 		return rc;
 	struct lg_log_query query = { .from = seq, .to = seq, .limit = 1 };

@@ -80,6 +80,9 @@ static int find_moment(struct lg_cli *cli, const char *target, const struct lg_s
 			"'%s' is a file, and a time or a revision is wanted here: 2026-11-22T14:03:00Z, r12",
 			target);
 	int rc = lg_config_target(config, target, scope, &moment->revision, &moment->why, err);
+	if (rc == 0 && moment->revision == 0)
+		rc = lg_fail(err, LG_ENOTFOUND, 0,
+			"r0 is the empty state before the first revision: there is nothing to recover in it");
 	if (rc == 0)
 		rc = lg_config_tree_at(config, moment->revision, &moment->tree, err);
 	return rc < 0 ? rc : read_records(config, moment, err);

@@ -98,7 +98,8 @@ static const struct lg_step_ops table[LG_STEP_KIND_COUNT] = {
 	{ LG_STEP_PREFLIGHT, "preflight", false, preflight, NULL, NULL,
 		"the plan is still fresh; every file renders and its service accepts it" },
 	{ LG_STEP_RECORD, "record", true, lg_step_record_run, lg_step_record_check, lg_step_record_undo,
-		"the restore record, the quarantine and the hold, in one append: the point of no return" },
+		"the restore record (of a backup file or a revert: one change record), the quarantine and the hold, in "
+		"one append: the point of no return" },
 	{ LG_STEP_DELIVER, "deliver", true, lg_step_deliver_run, lg_step_deliver_check, lg_step_deliver_undo,
 		"the service's file is replaced and the service notified" },
 	{ LG_STEP_VALIDATE, "validate", false, validate, NULL, NULL,

@@ -270,6 +270,11 @@ check("to the empty state before the first revision", result.status == OK and st
 check("and back", rollback(store, "--to", "r3", *REASON, "--yes").status == OK and store.get("web/port") == 9999)
 result = store.run("mark", "good", "r0")
 check("it cannot be marked", result.status == INVALID and "r0" in result.message, result)
+for words in (("show", "r0"), ("recover", "at", "r0")):
+    result = store.run(*words)
+    check(f"{' '.join(words)} says what r0 is", result.status == NOT_FOUND and "empty state" in result.message, result)
+check("and the state of r0 is empty", store.values("--at", "r0") == {} and
+      store.run("diff", "r0", "r1", "-o", "json").json()["count"] == 3)
 
 # --- an interrupted rollback is seen by every command, finished by resume
 store = store_with_history()
