@@ -176,7 +176,7 @@ database = sqlite3.connect(os.path.join(forged.dir, "log.db"))
 table = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 for name in table:
     columns = [row[1] for row in database.execute(f"PRAGMA table_info({name})")]
-    if "reason" in columns:
+    if "reason" in columns and "seq" in columns:
         database.execute(f"UPDATE {name} SET reason = 'nothing to see' WHERE seq = 1")
 database.commit()
 database.close()
