@@ -17,7 +17,7 @@
 struct moment {
 	uint64_t revision;
 	struct lg_tree *tree;
-	bool found; /* its record */
+	bool is_proven; /* its record is there, and has the root */
 	char *actor, *reason;
 	enum lg_kind kind;
 	int64_t time_us;
@@ -42,7 +42,7 @@ static int note_record(void *arg, const struct lg_record *record, struct lg_erro
 	moment->reason = strdup(record->reason);
 	if (!moment->actor || !moment->reason)
 		return lg_fail_nomem(err);
-	moment->found = true;
+	moment->is_proven = record->has_root;
 	moment->kind = record->kind;
 	moment->time_us = record->time_us;
 	memcpy(moment->root, record->root, LG_HASH_SIZE);
@@ -65,7 +65,7 @@ static int read_records(struct lg_config *config, struct moment *moment, struct 
 	const struct lg_log_query next = {
 		.from = moment->revision + 1, .kinds = states, .no_body = true, .limit = 1
 	};
-	int rc = lg_config_query(config, &own, note_record, moment, err);
+	int rc = moment->revision ? lg_config_query(config, &own, note_record, moment, err) : 0;
 	if (rc >= 0)
 		rc = lg_config_query(config, &next, note_next, moment, err);
 	return rc < 0 ? rc : 0;
@@ -95,8 +95,9 @@ static int add_entry(void *arg, const struct lg_entry *entry)
 	return lg_tree_builder_add(arg, entry, NULL, NULL);
 }
 
-/* Every key and value is hashed again: a tree that was loaded has the hashes that its checkpoint carried. */
-static int prove(const struct moment *moment, struct lg_error *err)
+/* Every key and value is hashed again: a tree that was loaded has the hashes that its checkpoint carried.  Where the record that
+ * made the state is gone, or there was none, the root is what comes of it. */
+static int prove(struct moment *moment, struct lg_error *err)
 {
 	uint8_t hash[LG_HASH_SIZE];
 	struct lg_tree_builder *builder = lg_tree_builder_new();
@@ -111,6 +112,8 @@ static int prove(const struct moment *moment, struct lg_error *err)
 		return LG_ENOMEM;
 	lg_tree_hash(again, hash);
 	lg_tree_unref(again);
+	if (!moment->is_proven)
+		memcpy(moment->root, hash, LG_HASH_SIZE);
 	if (memcmp(hash, moment->root, LG_HASH_SIZE) == 0)
 		return 0;
 	return lg_fail(err, LG_ECORRUPT, 0, "the state of r%llu does not hash to the root that its record has",
@@ -183,15 +186,21 @@ static void tell_record(struct lg_output *output, const struct moment *moment)
 	unsigned long long revision = moment->revision;
 	lg_output_line(output, LG_STYLE_BOLD, "r%llu%s%s", revision, moment->why.len ? ": " : "",
 		lg_buf_str(&moment->why));
-	lg_output_line(output, LG_STYLE_PLAIN, "made   %s by %s (%s): %s", lg_show_time(moment->time_us, time),
-		moment->actor, lg_kind_name(moment->kind), moment->reason);
+	if (moment->actor)
+		lg_output_line(output, LG_STYLE_PLAIN, "made   %s by %s (%s): %s",
+			lg_show_time(moment->time_us, time), moment->actor, lg_kind_name(moment->kind),
+			moment->reason);
 	if (moment->next)
 		lg_output_line(output, LG_STYLE_PLAIN, "until  %s, when r%llu came",
 			lg_show_time(moment->next_time_us, time), (unsigned long long)moment->next);
 	else
 		lg_output_line(output, LG_STYLE_PLAIN, "until  now: it is in force");
 	lg_hex_encode(moment->root, LG_HASH_SIZE, root);
-	lg_output_line(output, LG_STYLE_GOOD, "root   %s, proven: every key was hashed again", root);
+	if (moment->is_proven)
+		lg_output_line(output, LG_STYLE_GOOD, "root   %s, proven: every key was hashed again", root);
+	else
+		lg_output_line(output, LG_STYLE_WARN, "root   %s, which no record has: %s", root,
+			moment->revision ? "the one that made this state is gone" : "nothing had happened");
 }
 
 static int tell_difference(struct lg_cli *cli, const struct moment *moment, struct difference *difference,
@@ -223,11 +232,15 @@ static int tell_difference(struct lg_cli *cli, const struct moment *moment, stru
 
 static json_t *moment_json(const struct moment *moment, size_t keys)
 {
-	json_t *json = json_pack("{s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:b, s:I}", "revision",
-		(json_int_t)moment->revision, "time", lg_show_time_json(moment->time_us), "actor",
-		lg_show_text_json(moment->actor), "reason", lg_show_text_json(moment->reason), "kind",
-		lg_kind_name(moment->kind), "why", lg_show_text_json(lg_buf_str(&moment->why)), "root",
-		lg_show_hash_json(moment->root), "proven", 1, "keys", (json_int_t)keys);
+	bool is_known = moment->actor;
+	json_t *json = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I}", "revision",
+		(json_int_t)moment->revision, "time",
+		is_known ? lg_show_time_json(moment->time_us) : json_null(), "actor",
+		is_known ? lg_show_text_json(moment->actor) : json_null(), "reason",
+		is_known ? lg_show_text_json(moment->reason) : json_null(), "kind",
+		is_known ? json_string(lg_kind_name(moment->kind)) : json_null(), "why",
+		lg_show_text_json(lg_buf_str(&moment->why)), "root", lg_show_hash_json(moment->root), "proven",
+		(int)moment->is_proven, "keys", (json_int_t)keys);
 	if (json && moment->next &&
 		(json_object_set_new(json, "next", json_integer((json_int_t)moment->next)) |
 			json_object_set_new(json, "next_time", lg_show_time_json(moment->next_time_us)))) {

@@ -27,6 +27,7 @@ struct past {
 	char *value; /* NULL: not there */
 	size_t len;
 	bool same; /* as before it: a restore covered the key and brought nothing new */
+	bool gone; /* the record is; a later state says what it made of the key */
 };
 
 struct pasts {
@@ -34,6 +35,7 @@ struct pasts {
 	size_t count, size;
 	uint64_t limit;
 	bool more;
+	size_t gone; /* stretches of records that are, among these */
 	bool secret; /* one of them was sealed, or it is declared a secret now: the ones before were no less secret */
 };
 
@@ -97,8 +99,54 @@ static int keep_event(void *arg, const struct lg_key_event *event, struct lg_err
 		.len = event->value_len };
 	if (!past->actor || !past->reason || (event->value && !past->value))
 		return lg_fail_nomem(err);
-	if (pasts->count > 1)
-		past[-1].same = is_same(past, &past[-1]);
+	return 0;
+}
+
+/* Where records are gone, the state behind them still says which of them gave the key its value, and what it was. */
+static int read_behind(struct lg_config *config, const char *key, const struct lg_log_gap *gap,
+	struct pasts *pasts, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	uint64_t before, after;
+	struct lg_entry entry;
+	int rc = lg_config_nearest(config, gap->last, &before, &after, err);
+	if (rc == 0 && after)
+		rc = lg_config_tree_at(config, after, &tree, err);
+	if (rc == 0)
+		rc = make_room(pasts, err);
+	if (rc < 0 || !tree || !lg_tree_get(tree, key, strlen(key), &entry) || entry.change < gap->first ||
+		entry.change > gap->last)
+		return rc;
+	struct past *past = &pasts->items[pasts->count++];
+	*past = (struct past){ .revision = entry.change,
+		.gone = true,
+		.actor = strdup(""),
+		.reason = strdup(gap->reason == LG_GAP_LOST ? "(lost to damage)" : "(dropped by retention)"),
+		.value = strndup(entry.value, entry.value_len),
+		.len = entry.value_len };
+	return past->actor && past->reason && past->value ? 0 : lg_fail_nomem(err);
+}
+
+static int by_revision(const void *a, const void *b)
+{
+	const struct past *x = a, *y = b;
+	return (x->revision < y->revision) - (x->revision > y->revision);
+}
+
+/* What no record says any more.  oldest: of what was read, 0: that is all there is. */
+static int read_gone(
+	struct lg_config *config, const char *key, uint64_t oldest, struct pasts *pasts, struct lg_error *err)
+{
+	struct lg_log_gap gap;
+	for (uint64_t at = UINT64_MAX; at; at = gap.first - 1) {
+		int rc = lg_config_gap(config, at, &gap, err);
+		if (rc <= 0 || gap.last < oldest)
+			return rc < 0 ? rc : 0;
+		pasts->gone++;
+		rc = read_behind(config, key, &gap, pasts, err);
+		if (rc < 0)
+			return rc;
+	}
 	return 0;
 }
 
@@ -107,18 +155,25 @@ static int read_pasts(struct lg_config *config, const char *key, struct pasts *p
 {
 	int rc =
 		lg_config_history_key(config, key, pasts->limit ? pasts->limit + 1 : 0, keep_event, pasts, err);
+	bool is_whole = !pasts->limit || pasts->count <= pasts->limit;
+	if (rc >= 0)
+		rc = read_gone(config, key, is_whole ? 0 : pasts->items[pasts->count - 1].revision, pasts, err);
 	if (rc < 0)
 		return rc;
+	if (pasts->gone)
+		qsort(pasts->items, pasts->count, sizeof *pasts->items, by_revision);
+	for (size_t i = 0; i + 1 < pasts->count; i++)
+		pasts->items[i].same = is_same(&pasts->items[i], &pasts->items[i + 1]);
 	pasts->more = pasts->limit && pasts->count > pasts->limit;
 	/* restores that covered the key before it ever was */
-	while (!pasts->more && pasts->count && !pasts->items[pasts->count - 1].value)
+	while (!pasts->more && !pasts->gone && pasts->count && !pasts->items[pasts->count - 1].value)
 		clear_past(&pasts->items[--pasts->count]);
 	return 0;
 }
 
 static size_t shown(const struct pasts *pasts)
 {
-	return pasts->count - (pasts->more ? 1 : 0);
+	return pasts->more ? (size_t)pasts->limit : pasts->count;
 }
 
 /* --- listing ------------------------------------------------------------------------------------------------------------------------ */
@@ -161,7 +216,9 @@ static int add_value(struct lg_cli *cli, const char *key, const struct pasts *pa
 
 static void add_what(struct lg_table *rows, const struct past *past)
 {
-	if (past->kind == LG_KIND_RESTORE)
+	if (past->gone)
+		lg_table_add(rows, LG_STYLE_DIM, "(gone)");
+	else if (past->kind == LG_KIND_RESTORE)
 		lg_table_addf(rows, LG_STYLE_WARN, "restore of r%llu", (unsigned long long)past->to);
 	else
 		lg_table_add(rows, LG_STYLE_PLAIN, lg_kind_name(past->kind));
@@ -178,7 +235,7 @@ static int add_row(struct lg_cli *cli, const char *key, const struct pasts *past
 	if (past->same)
 		lg_buf_adds(&value, " (as before)");
 	lg_table_addf(rows, LG_STYLE_NAME, "r%llu", (unsigned long long)past->revision);
-	lg_table_add(rows, LG_STYLE_DIM, lg_show_time(past->time_us, time));
+	lg_table_add(rows, LG_STYLE_DIM, past->gone ? "" : lg_show_time(past->time_us, time));
 	lg_table_add(rows, LG_STYLE_PLAIN, past->actor);
 	add_what(rows, past);
 	lg_table_add(rows, past->same || !past->value ? LG_STYLE_DIM : LG_STYLE_PLAIN, lg_buf_str(&value));
@@ -223,6 +280,10 @@ static json_t *past_json(
 		lg_show_text_json(past->actor), "kind", lg_kind_name(past->kind), "reason",
 		lg_show_text_json(past->reason), "set", past->value != NULL, "value",
 		value_json(cli, key, pasts, past), "same", (int)past->same);
+	if (json && past->gone) {
+		json_object_set_new(json, "time", json_null());
+		json_object_set_new(json, "kind", json_null());
+	}
 	if (json && past->to && json_object_set_new(json, "to", json_integer((json_int_t)past->to)) != 0) {
 		json_decref(json);
 		return NULL;
@@ -237,7 +298,9 @@ static int print_document(struct lg_cli *cli, const char *key, const struct past
 		if (json_array_append_new(list, past_json(cli, key, pasts, &pasts->items[i])) != 0)
 			return lg_fail_nomem(err);
 	return lg_output_document(&cli->output,
-		json_pack("{s:s, s:O, s:b}", "key", key, "values", list, "more", (int)pasts->more), err);
+		json_pack("{s:s, s:O, s:b, s:b}", "key", key, "values", list, "more", (int)pasts->more,
+			"complete", !pasts->more && !pasts->gone),
+		err);
 }
 
 /* What to type for the newest value that is not the present one. */
@@ -256,11 +319,15 @@ static void tell_next(struct lg_cli *cli, const char *key, const struct pasts *p
 	}
 }
 
-static int no_such_key(struct lg_cli *cli, const char *key, struct lg_error *err)
+static int no_such_key(const char *key, const struct pasts *pasts, struct lg_error *err)
 {
-	(void)cli;
+	if (pasts->gone)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"nothing that is left of the log knows a key '%s', but records are gone: 'lastgood history' "
+			"begins with the oldest",
+			key);
 	return lg_fail(err, LG_ENOTFOUND, 0,
-		"there never was a key '%s', as far as the log goes back: 'lastgood history PREFIX/' lists what "
+		"there never was a key '%s': 'lastgood history PREFIX/' lists what "
 		"changed below a prefix",
 		key);
 }
@@ -276,7 +343,7 @@ static int list_values(struct lg_cli *cli, const char *key, struct lg_error *err
 	if (rc == 0)
 		rc = read_pasts(cli->session.config, key, &pasts, err);
 	if (rc == 0 && pasts.count == 0)
-		rc = no_such_key(cli, key, err);
+		rc = no_such_key(key, &pasts, err);
 	if (rc == 0)
 		rc = find_secret(cli->session.config, key, &pasts, err);
 	if (rc < 0)
@@ -287,6 +354,11 @@ static int list_values(struct lg_cli *cli, const char *key, struct lg_error *err
 	if (rc == 0 && pasts.more)
 		lg_output_note(&cli->output,
 			"lastgood: there is more: 'lastgood recover key %s --limit 0' shows all", key);
+	if (rc == 0 && pasts.gone)
+		lg_output_note(&cli->output,
+			"lastgood: records are gone in %zu %s of the log, and with them what they say of this key, but "
+			"for the values that later states know",
+			pasts.gone, pasts.gone == 1 ? "place" : "places");
 	if (rc == 0)
 		tell_next(cli, key, &pasts);
 	return rc;
@@ -306,6 +378,29 @@ static void restoration_clear(struct restoration *restoration)
 	lg_changeset_clear(&restoration->changes);
 }
 
+/* The state of a revision that is gone cannot be built; but where the next one that can says that the key was not changed since
+ * that revision, it had that value. */
+static int state_behind(struct lg_cli *cli, struct restoration *restoration, struct lg_tree **ret_tree)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	const char *text = lg_args_value(&cli->args, "from"), *key = restoration->key;
+	struct lg_config *config = cli->session.config;
+	struct lg_entry entry;
+	struct lg_log_gap gap;
+	uint64_t before, after = 0;
+	int64_t from;
+	if (lg_int_parse(text + (*text == 'r'), 1, INT64_MAX, &from, NULL) < 0 ||
+		lg_config_gap(config, (uint64_t)from, &gap, NULL) <= 0 || gap.last < (uint64_t)from ||
+		lg_config_nearest(config, gap.last, &before, &after, NULL) < 0 || !after ||
+		lg_config_tree_at(config, after, &tree, NULL) < 0)
+		return LG_ENOTFOUND;
+	if (!lg_tree_get(tree, key, strlen(key), &entry) || entry.change > (uint64_t)from)
+		return LG_ENOTFOUND;
+	restoration->from = (uint64_t)from;
+	*ret_tree = lg_steal_ptr(&tree);
+	return 0;
+}
+
 static int value_then(struct lg_cli *cli, struct restoration *restoration, struct lg_error *err)
 {
 	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
@@ -316,6 +411,8 @@ static int value_then(struct lg_cli *cli, struct restoration *restoration, struc
 	if (rc == 0)
 		rc = lg_cli_state(
 			cli, lg_args_value(&cli->args, "from"), &scope, &restoration->from, &tree, err);
+	if (rc == LG_ENOTFOUND && state_behind(cli, restoration, &tree) == 0)
+		rc = 0;
 	if (rc < 0)
 		return rc;
 	if (!lg_tree_get(tree, key, strlen(key), &entry))

@@ -71,6 +71,12 @@ int lg_config_tree_at(
 int lg_config_root_at(
 	struct lg_config *config, uint64_t revision, uint8_t ret_root[LG_HASH_SIZE], struct lg_error *err);
 
+/* The newest stretch of records that are gone with first <= at: 1, 0 when there is none. */
+int lg_config_gap(struct lg_config *config, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err);
+/* The records next to the gap at or before `revision` whose states can be read; 0: there is none on that side. */
+int lg_config_nearest(struct lg_config *config, uint64_t revision, uint64_t *ret_before, uint64_t *ret_after,
+	struct lg_error *err);
+
 /* Records as they are. */
 int lg_config_query(struct lg_config *config, const struct lg_log_query *query, lg_log_visit *visit, void *arg,
 	struct lg_error *err);

@@ -9,6 +9,7 @@
  *	append.c      sealing records
  *	group.c       one append for all who write at the time: conflict, unknown outcome, publishing
  *	control.c     marks and holds, folded from control records
+ *	gone.c        what is not in the log any more, and what is nearest to it
  *	history.c     what touched a key or scope
  *	since.c       the record that a value comes from, through restores
  *	target.c      "r12", "@-1", "good", times → a revision
@@ -242,6 +243,12 @@ int lg_request_seal(struct lg_config *config, struct lg_request *request, const 
 void lg_request_unseal(struct lg_request *request);
 /* LG_EINVALID when actor or reason could not be shown, or kept in a checkpoint. */
 int lg_author_check(const struct lg_author *author, struct lg_error *err);
+
+/* gone.c. Lock held. */
+int lg_gone_nearest(struct lg_config *config, uint64_t seq, uint64_t *ret_before, uint64_t *ret_after,
+	struct lg_error *err);
+/* LG_ENOTFOUND: what ("r7") cannot be read, since the records around seq are gone, and what is nearest to it. */
+int lg_gone_explain(struct lg_config *config, const char *what, uint64_t seq, struct lg_error *err);
 
 /* refusal.c.  Lock not held: these write a record themselves, when one is due.  They never fail. */
 struct lg_refusals *lg_refusals_new(void); /* NULL when memory is gone */

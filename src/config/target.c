@@ -206,46 +206,23 @@ static int target_good(struct lg_config *config, const struct lg_scope *scope, u
 	return rc;
 }
 
-/* --- times ----------------------------------------------------------------------------------------------------------- */
-
-struct at_time {
-	int64_t time_us;
-	uint64_t seq;
-};
-
-static int not_after(void *arg, const struct lg_record *record, struct lg_error *err)
-{
-	(void)err;
-	struct at_time *at = arg;
-	if (record->time_us > at->time_us)
-		return 0;
-	at->seq = record->seq;
-	return 1;
-}
-
-static int target_time(struct lg_config *config, const char *text, int64_t time_us, uint64_t *ret_revision,
-	struct lg_buf *ret_why, struct lg_error *err)
-{
-	struct at_time at = { .time_us = time_us };
-	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .newest_first = true, .no_body = true };
-	int rc = lg_log_query(config->log, &query, not_after, &at, err);
-	if (rc < 0)
-		return rc;
-	if (!at.seq)
-		return lg_fail(err, LG_ENOTFOUND, 0,
-			"nothing is recorded at or before '%s'; look with: lastgood history", text);
-	why(ret_why, "in force at %s", text);
-	*ret_revision = at.seq;
-	return 0;
-}
-
-/* --- all of them ------------------------------------------------------------------------------------------------------ */
+/* --- numbers ---------------------------------------------------------------------------------------------------------- */
 
 static int note_seq(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	(void)err;
 	*(uint64_t *)arg = record->seq;
 	return 1;
+}
+
+static int check_there(struct lg_config *config, uint64_t revision, struct lg_error *err)
+{
+	char what[24];
+	int rc = lg_log_has(config->log, revision, revision, err);
+	if (rc != LG_ENOTFOUND)
+		return rc;
+	snprintf(what, sizeof what, "r%" PRIu64, revision);
+	return lg_gone_explain(config, what, revision, err);
 }
 
 static int target_revision(struct lg_config *config, uint64_t revision, uint64_t *ret_revision,
@@ -259,7 +236,7 @@ static int target_revision(struct lg_config *config, uint64_t revision, uint64_t
 	if (revision > config->head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0, "there is no r%" PRIu64 "; the newest record is r%" PRIu64,
 			revision, config->head.seq);
-	int rc = lg_log_has(config->log, revision, revision, err);
+	int rc = check_there(config, revision, err);
 	if (rc < 0)
 		return rc;
 	/* a record that changed no state (a mark, a hold) stands for the revision that was in force */
@@ -279,6 +256,75 @@ static int target_revision(struct lg_config *config, uint64_t revision, uint64_t
 	*ret_revision = known && rc == 0 ? in_force : revision;
 	return 0;
 }
+
+/* --- times ----------------------------------------------------------------------------------------------------------- */
+
+struct at_time {
+	int64_t time_us;
+	uint64_t seq;
+	bool exactly;
+	uint64_t next; /* the record looked at before it, which is newer; 0: none was */
+};
+
+static int not_after(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	(void)err;
+	struct at_time *at = arg;
+	if (record->time_us > at->time_us) {
+		at->next = record->seq;
+		return 0;
+	}
+	at->seq = record->seq;
+	at->exactly = record->time_us == at->time_us;
+	return 1;
+}
+
+/* Records are gone between the one that was found and the next that is there, and they may be of that time.  A record of
+ * another kind behind them, which is not later than the time, knows what they made. */
+static int behind_gap(struct lg_config *config, const char *text, const struct at_time *found,
+	const struct lg_log_gap *gap, uint64_t *ret_revision, struct lg_error *err)
+{
+	struct at_time at = { .time_us = found->time_us };
+	const struct lg_log_query query = { .from = gap->last + 1,
+		.to = found->next ? found->next - 1 : 0,
+		.newest_first = true,
+		.no_body = true };
+	bool any = !query.to || query.from <= query.to;
+	int rc = any ? lg_log_query(config->log, &query, not_after, &at, err) : 0;
+	if (rc < 0)
+		return rc;
+	if (at.seq)
+		return target_revision(config, at.seq, ret_revision, NULL, err);
+	lg_cleanup(lg_buf_clear) struct lg_buf what = LG_BUF_INIT;
+	lg_buf_addf(&what, "what was in force at '%s'", text);
+	return lg_gone_explain(config, lg_buf_str(&what), gap->last, err);
+}
+
+static int target_time(struct lg_config *config, const char *text, int64_t time_us, uint64_t *ret_revision,
+	struct lg_buf *ret_why, struct lg_error *err)
+{
+	struct at_time at = { .time_us = time_us };
+	struct lg_log_gap gap;
+	const struct lg_log_query query = { .kinds = LG_STATE_KINDS, .newest_first = true, .no_body = true };
+	int rc = lg_log_query(config->log, &query, not_after, &at, err);
+	if (rc >= 0)
+		rc = lg_log_gap(config->log, at.next ? at.next - 1 : UINT64_MAX, &gap, err);
+	if (rc < 0)
+		return rc;
+	if (rc == 1 && gap.first > at.seq && !at.exactly) {
+		rc = behind_gap(config, text, &at, &gap, &at.seq, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (!at.seq)
+		return lg_fail(err, LG_ENOTFOUND, 0,
+			"nothing is recorded at or before '%s'; look with: lastgood history", text);
+	why(ret_why, "in force at %s", text);
+	*ret_revision = at.seq;
+	return 0;
+}
+
+/* --- all of them ------------------------------------------------------------------------------------------------------ */
 
 static int resolve(struct lg_config *config, const char *target, const struct lg_scope *scope,
 	uint64_t *ret_revision, struct lg_buf *ret_why, struct lg_error *err)
