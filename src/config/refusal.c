@@ -621,7 +621,8 @@ void lg_config_refused(struct lg_config *config, const struct lg_commit *commit,
 	describe(config, &commit->author, action_of(commit), code, &group);
 	for (size_t i = 0; !problems->is_foreign && i < problems->count; i++)
 		name_key(&group, problems->items[i].subject);
-	for (size_t i = 0; group.key_count == 0 && i < commit->changes->count && i < KEYS_MAX; i++)
+	bool named = group.key_count > 0;
+	for (size_t i = 0; !named && i < commit->changes->count && i < KEYS_MAX; i++)
 		name_key(&group, commit->changes->items[i].key);
 	if (problems->is_foreign)
 		quote_subscriber(&group, problems);
