@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/show.h"
+#include "model/secret.h"
 #include "model/value.h"
 
 #include <string.h>
@@ -222,6 +223,54 @@ int lg_change_preview(struct lg_cli *cli, const struct lg_change_request *reques
 	return rc < 0 ? rc : committed.changed > 0;
 }
 
+/* --- what became a secret ---------------------------------------------------------------------------------------------- */
+
+static int note_readable(void *arg, const struct lg_key_event *event, struct lg_error *err)
+{
+	(void)err;
+	if (!event->value || lg_secret_is_sealed(event->value, event->value_len))
+		return 0;
+	*(uint64_t *)arg = event->record->seq;
+	return 1;
+}
+
+/* Sealing the value from now on does not take it out of the records that are there. */
+static int warn_of_readable(struct lg_cli *cli, const char *key, struct lg_error *err)
+{
+	uint64_t revision = 0;
+	lg_cleanup(lg_buf_clear) struct lg_buf word = LG_BUF_INIT;
+	int rc = lg_config_history_key(cli->session.config, key, 0, note_readable, &revision, err);
+	if (rc < 0 || !revision)
+		return rc;
+	lg_show_word(key, &word);
+	lg_output_warn(&cli->output,
+		"'%s' was no secret before: its value at r%llu, and maybe older ones, stay readable in the log until "
+		"retention drops them, and in exports and backups; replace the secret itself where it is used, "
+		"then 'lastgood set %s=NEW --reason TEXT'",
+		key, (unsigned long long)revision, lg_buf_str(&word));
+	return 0;
+}
+
+static int warn_of_secrets(struct lg_cli *cli, const struct lg_changeset *set, const struct lg_tree *former,
+	const struct lg_tree *next, struct lg_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < set->count; i++) {
+		const char *key = set->items[i].key;
+		if (!lg_starts_with(key, LG_SCHEMA_SPACE) || !set->items[i].value)
+			continue;
+		key += strlen(LG_SCHEMA_SPACE);
+		int before = lg_show_is_secret(former, key), after = lg_show_is_secret(next, key);
+		if (before < 0 || after < 0)
+			return lg_fail_nomem(err);
+		if (after && !before)
+			rc = warn_of_readable(cli, key, err);
+	}
+	return rc;
+}
+
+/* --- all of it ------------------------------------------------------------------------------------------------------------ */
+
 int lg_change_run(struct lg_cli *cli, const struct lg_change_request *request, struct lg_error *err)
 {
 	lg_cleanup(lg_snapshot_clear) struct lg_snapshot former = { 0 };
@@ -241,6 +290,8 @@ int lg_change_run(struct lg_cli *cli, const struct lg_change_request *request, s
 	tell(cli, request, &committed, committed.changed == 0 && !request->dry_run);
 	tell_skipped(cli);
 	rc = lg_show_diff_print(&diff, &cli->output, err);
+	if (rc == 0)
+		rc = warn_of_secrets(cli, request->changes, former.tree, committed.tree, err);
 	if (rc == 0 && !request->dry_run) {
 		json_t *list = NULL;
 		rc = lg_change_deliver(cli, committed.revision, &list, err);

@@ -110,6 +110,8 @@ with open(os.path.join(store.dir, "log.db"), "rb") as log:
 
 store.set("late=opensesame")
 result = store.run("schema", "set", "late", '{"type":"secret"}', "--reason", "sealed from now on")
+check("what was readable before is warned of, with what to do", "warning: 'late' was no secret before" in result.message and
+      "lastgood set late=NEW" in result.message, result)
 check("what becomes a secret is shown as changed, and not shown", result.text.count("<secret>") == 2 and
       b"opensesame" not in result.out + result.err, result)
 check("nor in the difference afterwards", b"opensesame" not in store.run("diff", "@-1", "-o", "json").out)
