@@ -24,13 +24,58 @@ bool lg_config_has_log(const struct lg_config *config)
 	return atomic_load_explicit(&config->holder, memory_order_relaxed) == self();
 }
 
+#define SPINS 500
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* It is held for microseconds, mostly, by somebody who runs: who would sleep at once for it would come back behind all
+ * the writers that a finished batch has woken. */
+void lg_config_take_lock(struct lg_config *config)
+{
+	for (int i = 0; i < SPINS; i++) {
+		if (pthread_mutex_trylock(&config->lock) == 0)
+			return;
+		relax();
+	}
+	pthread_mutex_lock(&config->lock);
+}
+
+void lg_config_take_lock_first(struct lg_config *config)
+{
+	atomic_store(&config->lock_wanted, true);
+	lg_config_take_lock(config);
+	atomic_store(&config->lock_wanted, false);
+}
+
+void lg_config_let_pass(struct lg_config *config)
+{
+	if (!atomic_load_explicit(&config->lock_wanted, memory_order_relaxed))
+		return;
+	pthread_mutex_unlock(&config->lock);
+	for (int i = 0; i < SPINS && atomic_load_explicit(&config->lock_wanted, memory_order_relaxed); i++)
+		relax();
+	lg_config_take_lock(config);
+}
+
+bool lg_config_others_wait(const struct lg_config *config)
+{
+	return config->turns_given - config->turn > 1;
+}
+
 void lg_config_lock(struct lg_config *config)
 {
 	if (lg_config_has_log(config)) {
 		config->depth++;
 		return;
 	}
-	pthread_mutex_lock(&config->lock);
+	lg_config_take_lock(config);
 	for (uint64_t mine = config->turns_given++; config->turn != mine;)
 		pthread_cond_wait(&config->turns, &config->lock);
 	atomic_store_explicit(&config->holder, self(), memory_order_relaxed);
@@ -316,6 +361,7 @@ int lg_config_open(const struct lg_config_options *options, struct lg_config **r
 	config->clock = options->clock ? options->clock : lg_clock_system();
 	pthread_mutex_init(&config->lock, NULL);
 	pthread_cond_init(&config->turns, NULL);
+	lg_group_init(&config->group);
 	lg_config_lock(config); /* for form's sake: nobody else knows it yet */
 	int rc = start(config, options, err);
 	lg_config_unlock(config);
