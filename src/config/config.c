@@ -289,9 +289,41 @@ const uint8_t *lg_config_secret_key(const struct lg_config *config)
 	return config->has_secret_key ? config->secret_key : NULL;
 }
 
+struct fold {
+	struct lg_controls *controls;
+	uint64_t from; /* counts those from here on */
+	size_t count;
+};
+
 static int fold_control(void *arg, const struct lg_record *record, struct lg_error *err)
 {
-	return lg_controls_fold(arg, record, err);
+	struct fold *fold = arg;
+	fold->count += record->seq >= fold->from;
+	return lg_controls_fold(fold->controls, record, err);
+}
+
+/* The controls behind the state's checkpoint.  State and controls are found through an index; that it says of the newest
+ * records what these say themselves is proven along the chain, as a database that is put together from two backups, or a
+ * bit that flipped, could have it otherwise.  So the newest state is right or refused; of the rest, verifying tells. */
+static int complete(struct lg_config *config, struct lg_state *state, struct lg_error *err)
+{
+	struct lg_tail tail;
+	int rc = lg_state_tail(config, config->head.seq, &tail, err);
+	if (rc < 0)
+		return rc;
+	struct fold fold = { .controls = &state->controls, .from = tail.from };
+	const struct lg_log_query later = {
+		.from = state->base_seq + 1, .to = config->head.seq, .kinds = LG_CONTROL_KINDS
+	};
+	if (state->base_seq < config->head.seq)
+		rc = lg_log_query(config->log, &later, fold_control, &fold, err);
+	if (rc < 0)
+		return rc;
+	bool same = tail.revision ? tail.revision == state->revision : state->revision < tail.from;
+	if (same && tail.controls == fold.count)
+		return 0;
+	return lg_fail(err, LG_ECORRUPT, 0,
+		"the index of the log says otherwise than its newest records; run: lastgood recover verify");
 }
 
 /* Everything anew, or nothing changes. */
@@ -308,11 +340,8 @@ static int load_state(struct lg_config *config, struct lg_error *err)
 	lg_cleanup(lg_state_clear) struct lg_state state = { 0 };
 	config->head = head; /* what restores point to lies before it */
 	rc = lg_state_load(config, head.seq, &state, err);
-	const struct lg_log_query later = {
-		.from = state.base_seq + 1, .to = head.seq, .kinds = LG_CONTROL_KINDS
-	};
-	if (rc == 0 && state.base_seq < head.seq)
-		rc = lg_log_query(config->log, &later, fold_control, &state.controls, err);
+	if (rc == 0)
+		rc = complete(config, &state, err);
 	if (rc < 0) {
 		config->head = former;
 		return rc;

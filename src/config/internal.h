@@ -157,6 +157,13 @@ struct lg_state {
 void lg_state_clear(struct lg_state *state);
 /* The state in force after record `at`. */
 int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err);
+/* The records behind the newest checkpoint at or before `at`, walked one by one along the chain. */
+struct lg_tail {
+	uint64_t from;
+	uint64_t revision; /* the newest one among them, 0: none */
+	size_t controls;   /* how many of LG_CONTROL_KINDS */
+};
+int lg_state_tail(struct lg_config *config, uint64_t at, struct lg_tail *ret_tail, struct lg_error *err);
 int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret_tree, struct lg_error *err);
 void lg_state_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree);
 void lg_state_forget_all(struct lg_config *config);
