@@ -3,6 +3,7 @@
  * one that there was.  Where older states and histories are not those that led to it, verifying tells. */
 #include "config/store.h"
 
+#include "config/verify.h"
 #include "io/file.h"
 #include "io/process.h"
 
@@ -260,8 +261,11 @@ static bool newest_is_right(struct lg_config *config)
 static bool verifies(void)
 {
 	struct lg_error err = LG_ERROR_INIT;
-	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(live);
-	return lg_log_verify_chain(log, 0, 0, &err) == 0 && lg_log_check(log, &err) == 0;
+	struct lg_verify_report report = { 0 };
+	const struct lg_verify_options options = { .state_dir = live };
+	bool fine = lg_verify(&options, &report, &err) == 0 && report.problems.total == 0;
+	lg_verify_report_clear(&report);
+	return fine;
 }
 
 static void judge(const struct combination *c)
