@@ -143,40 +143,38 @@ static size_t sample(size_t i, size_t total, size_t max)
 	return i < max ? 1 + i * (total - 1) / (max - 1) : 0;
 }
 
-/* Whether an image failed that should not have. */
-static size_t cut_at(const struct power_campaign *campaign, size_t at)
+/* Whether an image failed. */
+static bool cut_at(const struct power_campaign *campaign, size_t kill, size_t at)
 {
 	told->at = at;
 	int status = power_in_child(campaign->lie ? look_at_lie : look_at, (void *)campaign);
 	if (status != 0 && !campaign->lie)
 		fail_msg(
-			"%s: the power failed behind operation %zu of %zu, %s; to see it again: --only '%s' --at %zu "
-			"--seed %" PRIu64 " --rounds 1",
-			campaign->name, at, disk_count(disk), disk_describe(disk, at), campaign->name, at,
+			"%s: the power failed behind operation %zu of %zu, %s; to see it again: --only 'power: %s' --kill %zu "
+			"--at %zu --seed %" PRIu64 " --rounds 1",
+			campaign->name, at, disk_count(disk), disk_describe(disk, at), campaign->name, kill, at,
 			told->seed);
 	return status != 0;
 }
 
-static void cut_everywhere(const struct power_campaign *campaign, size_t cuts)
+/* At a sample of the operations behind the one where the first process was killed. */
+static void cut_everywhere(const struct power_campaign *campaign, size_t kill, size_t cuts)
 {
-	size_t total = disk_count(disk), at, failed = 0;
-	if (options->at)
-		failed = cut_at(campaign, options->at);
-	for (size_t i = 0; !options->at && (at = sample(i, total, cuts)) && (!campaign->lie || !failed); i++)
-		failed += cut_at(campaign, at);
+	size_t total = disk_count(disk) - kill, at;
+	bool failed = false;
+	for (size_t i = 0; (at = sample(i, total, cuts)) && !(campaign->lie && failed); i++)
+		failed |= cut_at(campaign, kill, kill + at);
 	if (campaign->lie && !failed)
 		fail_msg(
 			"%s: a disk that syncs nothing of '%s' was not noticed", campaign->name, campaign->lie);
 }
 
-/* The seed says where the work is killed: a second process goes on there, and the power fails then. */
-static void cut_after_kills(const struct power_campaign *campaign)
+static void cut_after_kills(const struct power_campaign *campaign, size_t total)
 {
-	size_t total = disk_count(disk);
-	size_t kills = options->cuts ? 1 + options->cuts / 16 : total;
-	for (size_t i = 0; i < kills; i++) {
-		record_work(campaign, sample(i, total - 1, kills));
-		cut_everywhere(campaign, options->cuts ? 4 : 16);
+	size_t kills = options->cuts ? 2 + options->cuts / 8 : total, kill;
+	for (size_t i = 0; (kill = sample(i, total - 1, kills)); i++) {
+		record_work(campaign, kill);
+		cut_everywhere(campaign, kill, options->cuts ? 4 : 16);
 	}
 }
 
@@ -184,12 +182,18 @@ static void test_campaign(void **state)
 {
 	const struct power_campaign *campaign = *state;
 	told->images = 0;
-	record_work(campaign, 0);
-	size_t ops = disk_count(disk);
-	assert_true(ops > 0);
-	cut_everywhere(campaign, options->cuts);
-	if (campaign->after_kill && !options->at)
-		cut_after_kills(campaign);
+	record_work(campaign, options->kill);
+	size_t ops = disk_count(disk), cuts = options->cuts;
+	if (campaign->thin)
+		cuts = (cuts ? cuts : ops) / campaign->thin + 1;
+	for (size_t i = 1; options->at && i <= ops; i++)
+		printf("# %zu%s %s\n", i, i == options->at ? "*" : "", disk_describe(disk, i));
+	if (options->at)
+		cut_at(campaign, options->kill, options->at);
+	else if (campaign->after_kill)
+		cut_after_kills(campaign, ops);
+	else
+		cut_everywhere(campaign, 0, cuts);
 	printf("# %s: %zu operations, %zu images\n", campaign->name, ops, told->images);
 	disk_free(disk);
 	disk = NULL;
@@ -214,6 +218,8 @@ void power_options(int argc, char **argv, struct power_options *ret)
 			ret->rounds = strtoul(value, NULL, 10);
 		else if (strcmp(argv[i], "--cuts") == 0)
 			ret->cuts = strtoul(value, NULL, 10);
+		else if (strcmp(argv[i], "--kill") == 0)
+			ret->kill = strtoul(value, NULL, 10);
 		else if (strcmp(argv[i], "--at") == 0)
 			ret->at = strtoul(value, NULL, 10);
 		else if (strcmp(argv[i], "--seed") == 0)

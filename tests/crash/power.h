@@ -1,7 +1,7 @@
 /* power.h - a campaign: work is recorded once, then the power fails at operations of it, and what is left is looked at.
  *
  * Programs take --rounds N (seeds for each cut), --cuts N (of all operations a spread sample; 0: every one), --seed N, and, to repeat
- * one failure, --at OPERATION --seed N --only NAME. */
+ * one failure, --only NAME --seed N --rounds 1 --at OPERATION (and --kill OPERATION). */
 #ifndef LG_TESTS_POWER_H
 #define LG_TESTS_POWER_H
 
@@ -22,11 +22,12 @@ struct power_campaign {
 	power_work *after_kill; /* a second process, behind a work that was killed at random; or NULL */
 	power_look *look;
 	const char *const *ignored; /* as for disk_assert_complete */
+	size_t thin;                /* looking is slow: one cut where others have so many; 0: as many */
 	const char *lie;            /* as in struct disk_cut: then at least one image must fail */
 };
 
 struct power_options {
-	size_t cuts, rounds, at;
+	size_t cuts, rounds, kill, at;
 	uint64_t seed;
 };
 

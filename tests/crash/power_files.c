@@ -234,17 +234,17 @@ static void journal_look(void *arg, size_t at)
 
 /* --- main ------------------------------------------------------------------------------------------------------------- */
 
+#define FILES(title) .name = title, .root = root, .before = files_before, .work = files_work, .look = files_look
+#define JOURNAL(title)                                                                                         \
+	.name = title, .root = root, .before = journal_before, .work = journal_work, .look = journal_look
 static const struct power_campaign campaigns[] = {
-	{ "files", root, NULL, files_before, files_work, NULL, files_look, NULL, NULL },
-	{ "files, killed first", root, NULL, files_before, files_work, files_work, files_look, NULL, NULL },
-	{ "journal", root, NULL, journal_before, journal_work, NULL, journal_look, NULL, NULL },
-	{ "journal, killed first", root, NULL, journal_before, journal_work, journal_again, journal_look, NULL,
-		NULL },
-	{ "a disk that lies about directories", root, NULL, files_before, files_work, NULL, files_look, NULL,
-		"/" },
-	{ "a disk that lies about files", root, NULL, files_before, files_work, NULL, files_look, NULL, "" },
-	{ "a disk that lies about the journal", root, NULL, journal_before, journal_work, NULL, journal_look,
-		NULL, "journal" },
+	{ FILES("files") },
+	{ FILES("files, killed first"), .after_kill = files_work },
+	{ JOURNAL("journal") },
+	{ JOURNAL("journal, killed first"), .after_kill = journal_again },
+	{ FILES("a disk that lies about directories"), .lie = "/" },
+	{ FILES("a disk that lies about files"), .lie = "" },
+	{ JOURNAL("a disk that lies about the journal"), .lie = "journal" },
 };
 
 int main(int argc, char **argv)

@@ -57,6 +57,7 @@ struct lg_sqlite {
 	bool bell_failed;         /* do without */
 	bool readonly;
 	bool poisoned;
+	bool names_synced; /* those of the files, in their directory */
 	int64_t busy_ms;
 	int wal_pages;                   /* in the -wal file after the last commit */
 	uint64_t seen;                   /* head as of the last wait or own append */
@@ -84,6 +85,7 @@ int lg_sqlite_exec(const struct lg_sqlite *s, const char *sql, const char *what,
 /* A statement that is kept; reset it (sqlite3_reset) when done. */
 int lg_sqlite_stmt(struct lg_sqlite *s, enum lg_sqlite_stmt which, const char *what, sqlite3_stmt **ret_stmt,
 	struct lg_error *err);
+/* Before the first one, makes the names of the files durable. */
 int lg_sqlite_begin(struct lg_sqlite *s, const char *what, struct lg_error *err);
 /* Ends the transaction in any case. LG_EUNKNOWN: poisoned. */
 int lg_sqlite_commit(struct lg_sqlite *s, const char *what, struct lg_error *err);

@@ -2,6 +2,7 @@
 #include "log/sqlite/internal.h"
 
 #include "base/cleanup.h"
+#include "io/file.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -106,7 +107,8 @@ static int check_trim(struct lg_sqlite *s, uint64_t before, struct lg_error *err
 			"cannot drop the records before %" PRIu64
 			": no checkpoint holds the state that they lead to",
 			before);
-	return rc;
+	/* whoever wrote it may have been killed before its name was on disk */
+	return rc < 0 ? rc : lg_dir_sync(s->checkpoints, err);
 }
 
 /* The gap that first … last become together with those that they touch; 0: they are one already. */

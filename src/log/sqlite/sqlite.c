@@ -1,6 +1,7 @@
 #include "log/sqlite/sqlite.h"
 
 #include "base/cleanup.h"
+#include "io/file.h"
 #include "log/sqlite/internal.h"
 
 #include <inttypes.h>
@@ -128,6 +129,22 @@ int lg_sqlite_stmt(struct lg_sqlite *s, enum lg_sqlite_stmt which, const char *w
 
 /* --- transactions ---------------------------------------------------------------------------------------------------- */
 
+/* SQLite makes the names of its files durable when it has made the -wal file itself.  One that a process made which was then
+ * killed is there all the same, and whatever is synced to it would go with its name when the power fails. */
+static int sync_names(struct lg_sqlite *s, const char *what, struct lg_error *err)
+{
+	if (s->names_synced)
+		return 0;
+	lg_autofree char *dir = strndup(s->path, (size_t)(strrchr(s->path, '/') - s->path) + 1);
+	if (!dir)
+		return lg_fail_nomem(err);
+	int rc = lg_dir_sync(dir, err);
+	if (rc < 0)
+		return lg_context(err, rc, "cannot %s '%s'", what, s->path);
+	s->names_synced = true;
+	return 0;
+}
+
 int lg_sqlite_begin(struct lg_sqlite *s, const char *what, struct lg_error *err)
 {
 	sqlite3_stmt *stmt;
@@ -145,7 +162,12 @@ int lg_sqlite_begin(struct lg_sqlite *s, const char *what, struct lg_error *err)
 		return rc;
 	int step = sqlite3_step(stmt);
 	sqlite3_reset(stmt);
-	return step == SQLITE_DONE ? 0 : lg_sqlite_fail(s, step, what, err);
+	if (step != SQLITE_DONE)
+		return lg_sqlite_fail(s, step, what, err);
+	rc = sync_names(s, what, err);
+	if (rc < 0)
+		lg_sqlite_rollback(s);
+	return rc;
 }
 
 void lg_sqlite_rollback(struct lg_sqlite *s)
