@@ -93,7 +93,8 @@ int lg_config_history_key(struct lg_config *config, const char *key, uint64_t li
 	struct lg_error *err);
 
 /* Which record behind `revision` do the values at `at` of keys that it changed come from?  A restore is followed to what it brought back:
- * one that left a value as it was, or brought the revision's own back, has not changed it. */
+ * one that left a value as it was, or brought the revision's own back, has not changed it.  What only a record that is gone
+ * could tell counts as changed by that. */
 struct lg_origin {
 	const char *key;
 	uint64_t seq; /* filled in; 0: none, what `revision` made of the key still stands */

@@ -22,6 +22,7 @@ struct since {
 	uint64_t revision;
 	struct restore_record *restores; /* behind the revision, by seq */
 	size_t count, size;
+	uint64_t gone; /* the newest record behind the revision that the log has not kept, or 0 */
 	struct lg_origin *items;
 	size_t item_count;
 	uint64_t *open; /* for each item: the restore that it is to be followed through, or 0 */
@@ -73,7 +74,7 @@ static int note_seq(void *arg, const struct lg_record *record, struct lg_error *
 	return 1;
 }
 
-/* The newest record behind the revision and up to `at` that says that the key is absent; 0: none. */
+/* The newest record behind the revision and up to `at` that says that the key is absent, or may have said so; 0: none. */
 static int last_absence(
 	const struct since *since, const char *key, uint64_t at, uint64_t *ret_seq, struct lg_error *err)
 {
@@ -93,7 +94,7 @@ static int last_absence(
 		if (restore->seq <= at && lg_scope_covers(&restore->body.scope, key, strlen(key)))
 			seq = restore->seq;
 	}
-	*ret_seq = seq;
+	*ret_seq = seq < since->gone && since->gone <= at ? since->gone : seq;
 	return 0;
 }
 
@@ -145,6 +146,15 @@ static int follow(struct since *since, const struct restore_record *restore, str
 	return 0;
 }
 
+static int find_gone(struct since *since, uint64_t at, struct lg_error *err)
+{
+	struct lg_log_gap gap;
+	int rc = lg_log_gap(since->config->log, at, &gap, err);
+	if (rc > 0 && gap.last > since->revision)
+		since->gone = gap.last;
+	return rc < 0 ? rc : 0;
+}
+
 static int find_origins(struct since *since, uint64_t at, struct lg_error *err)
 {
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
@@ -152,6 +162,8 @@ static int find_origins(struct since *since, uint64_t at, struct lg_error *err)
 		.from = since->revision + 1, .to = at, .kinds = 1u << LG_KIND_RESTORE
 	};
 	int rc = lg_state_tree_at(since->config, at, &tree, err);
+	if (rc == 0)
+		rc = find_gone(since, at, err);
 	if (rc == 0)
 		rc = lg_log_query(since->config->log, &restores, add_restore, since, err);
 	for (size_t i = 0; i < since->item_count && rc == 0; i++)

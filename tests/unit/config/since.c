@@ -104,6 +104,23 @@ static void test_origin_as_of_an_earlier_state(void **state)
 	lg_assert_ok(lg_config_origins(config, 2, 4, NULL, 0, &err), &err);
 }
 
+/* What was dropped may have set the key and removed it again: that it stands can no longer be said. */
+static void test_origin_beyond_what_is_gone(void **state)
+{
+	(void)state;
+	struct lg_error err = LG_ERROR_INIT;
+	const uint64_t keep[] = { 2 };
+	const char *dir = store_new();
+	lg_cleanup(lg_config_closep) struct lg_config *config = make(dir, "a=1 a= a=2 a= b=1 b=2");
+	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(dir);
+	assert_int_equal(origin_of(config, 2, "a"), 4);
+	lg_assert_ok(lg_config_checkpoint(config, &err), &err);
+	lg_assert_ok(lg_log_trim(log, 6, keep, 1, &err), &err);
+	lg_cleanup(lg_config_closep) struct lg_config *later = store_open(dir);
+	assert_int_equal(origin_of(later, 2, "a"), 5);
+	assert_int_equal(origin_of(later, 6, "a"), 0);
+}
+
 /* --- against a model that copies, with each value, where it comes from --------------------------------------------------- */
 
 enum { KEYS = 3, RECORDS = 14 };
@@ -327,6 +344,7 @@ int main(void)
 	lg_test_rows("origin", test_origin, origin_rows, sizeof origin_rows / sizeof *origin_rows,
 		sizeof *origin_rows, offsetof(struct origin_row, name));
 	lg_test_add("origin as of an earlier state", test_origin_as_of_an_earlier_state, NULL);
+	lg_test_add("origin beyond what is gone", test_origin_beyond_what_is_gone, NULL);
 	lg_test_add("random histories against a model", test_random_histories, NULL);
 	lg_test_add("r0 is the empty state", test_r0_is_the_empty_state, NULL);
 	lg_test_add("what goes with a restore that changes nothing stands",
