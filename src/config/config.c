@@ -24,13 +24,58 @@ bool lg_config_has_log(const struct lg_config *config)
 	return atomic_load_explicit(&config->holder, memory_order_relaxed) == self();
 }
 
+#define SPINS 500
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* It is held for microseconds, mostly, by somebody who runs: who would sleep at once for it would come back behind all
+ * the writers that a finished batch has woken. */
+void lg_config_take_lock(struct lg_config *config)
+{
+	for (int i = 0; i < SPINS; i++) {
+		if (pthread_mutex_trylock(&config->lock) == 0)
+			return;
+		relax();
+	}
+	pthread_mutex_lock(&config->lock);
+}
+
+void lg_config_take_lock_first(struct lg_config *config)
+{
+	atomic_store(&config->lock_wanted, true);
+	lg_config_take_lock(config);
+	atomic_store(&config->lock_wanted, false);
+}
+
+void lg_config_let_pass(struct lg_config *config)
+{
+	if (!atomic_load_explicit(&config->lock_wanted, memory_order_relaxed))
+		return;
+	pthread_mutex_unlock(&config->lock);
+	for (int i = 0; i < SPINS && atomic_load_explicit(&config->lock_wanted, memory_order_relaxed); i++)
+		relax();
+	lg_config_take_lock(config);
+}
+
+bool lg_config_others_wait(const struct lg_config *config)
+{
+	return config->turns_given - config->turn > 1;
+}
+
 void lg_config_lock(struct lg_config *config)
 {
 	if (lg_config_has_log(config)) {
 		config->depth++;
 		return;
 	}
-	pthread_mutex_lock(&config->lock);
+	lg_config_take_lock(config);
 	for (uint64_t mine = config->turns_given++; config->turn != mine;)
 		pthread_cond_wait(&config->turns, &config->lock);
 	atomic_store_explicit(&config->holder, self(), memory_order_relaxed);
@@ -244,9 +289,41 @@ const uint8_t *lg_config_secret_key(const struct lg_config *config)
 	return config->has_secret_key ? config->secret_key : NULL;
 }
 
+struct fold {
+	struct lg_controls *controls;
+	uint64_t from; /* counts those from here on */
+	size_t count;
+};
+
 static int fold_control(void *arg, const struct lg_record *record, struct lg_error *err)
 {
-	return lg_controls_fold(arg, record, err);
+	struct fold *fold = arg;
+	fold->count += record->seq >= fold->from;
+	return lg_controls_fold(fold->controls, record, err);
+}
+
+/* The controls behind the state's checkpoint.  State and controls are found through an index; that it says of the newest
+ * records what these say themselves is proven along the chain, as a database that is put together from two backups, or a
+ * bit that flipped, could have it otherwise.  So the newest state is right or refused; of the rest, verifying tells. */
+static int complete(struct lg_config *config, struct lg_state *state, struct lg_error *err)
+{
+	struct lg_tail tail;
+	int rc = lg_state_tail(config, config->head.seq, &tail, err);
+	if (rc < 0)
+		return rc;
+	struct fold fold = { .controls = &state->controls, .from = tail.from };
+	const struct lg_log_query later = {
+		.from = state->base_seq + 1, .to = config->head.seq, .kinds = LG_CONTROL_KINDS
+	};
+	if (state->base_seq < config->head.seq)
+		rc = lg_log_query(config->log, &later, fold_control, &fold, err);
+	if (rc < 0)
+		return rc;
+	bool same = tail.revision ? tail.revision == state->revision : state->revision < tail.from;
+	if (same && tail.controls == fold.count)
+		return 0;
+	return lg_fail(err, LG_ECORRUPT, 0,
+		"the index of the log says otherwise than its newest records; run: lastgood recover verify");
 }
 
 /* Everything anew, or nothing changes. */
@@ -263,11 +340,8 @@ static int load_state(struct lg_config *config, struct lg_error *err)
 	lg_cleanup(lg_state_clear) struct lg_state state = { 0 };
 	config->head = head; /* what restores point to lies before it */
 	rc = lg_state_load(config, head.seq, &state, err);
-	const struct lg_log_query later = {
-		.from = state.base_seq + 1, .to = head.seq, .kinds = LG_CONTROL_KINDS
-	};
-	if (rc == 0 && state.base_seq < head.seq)
-		rc = lg_log_query(config->log, &later, fold_control, &state.controls, err);
+	if (rc == 0)
+		rc = complete(config, &state, err);
 	if (rc < 0) {
 		config->head = former;
 		return rc;
@@ -316,6 +390,7 @@ int lg_config_open(const struct lg_config_options *options, struct lg_config **r
 	config->clock = options->clock ? options->clock : lg_clock_system();
 	pthread_mutex_init(&config->lock, NULL);
 	pthread_cond_init(&config->turns, NULL);
+	lg_group_init(&config->group);
 	lg_config_lock(config); /* for form's sake: nobody else knows it yet */
 	int rc = start(config, options, err);
 	lg_config_unlock(config);

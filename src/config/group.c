@@ -2,17 +2,18 @@
  *
  * A writer puts its request on a stack without a lock.  Who put it on an empty one collects for all that come until it has
  * the lock: into the line, each validated and sealed on the tip.  The first in the line leads: it takes a turn at the log,
- * appends what is prepared by then as one batch, publishes once, wakes the others of its batch and tells the next first one
- * to lead.  While it waits for the disk the lock is free, and the next batch is prepared on the tip.  A writer that is alone
- * does all of this itself and wakes nobody.
+ * appends what is prepared by then as one batch, publishes once and wakes the others of its batch.  While it waits for the
+ * disk the lock is free, and the next batch is prepared on the tip, the first of which waits for its turn already.  A writer
+ * that is alone does all of this itself and wakes nobody.
  *
  * What a request is told is true on disk: also a verdict (refused, nothing differs, a dry run) stands on a tip that may not
  * come to be, so it waits in the line like any other.  When a batch fails, what was prepared behind it is prepared again. */
 #include "config/internal.h"
 
 #include "base/cleanup.h"
+#include "base/futex.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,12 +22,21 @@
 #define BATCH_BYTES   ((size_t)1024 * 1024)
 /* For how long subscribers may be asked for one batch: who was asked first waits for the last. */
 #define ASKING_NS INT64_C(1000000)
+/* For how many more batches a leader stays once its own request is through: who takes over first has to wake up, and the
+ * disk waits for that; who stays lets its own caller wait. */
+#define STAY 7
 /* How often another process may be faster. */
 #define ATTEMPTS_MAX 1000
 
 /* --- the line -------------------------------------------------------------------------------------------------------- */
 
-/* True when the stack was empty: then the caller has to collect. */
+/* In place of an empty stack: somebody has the duty to collect, and will look again before it goes. */
+static struct lg_request *served(struct lg_group *group)
+{
+	return (struct lg_request *)(void *)group;
+}
+
+/* True when nobody has the duty to collect: then the caller has it. */
 static bool arrive(struct lg_group *group, struct lg_request *request)
 {
 	struct lg_request *newest = atomic_load_explicit(&group->arrived, memory_order_relaxed);
@@ -37,18 +47,26 @@ static bool arrive(struct lg_group *group, struct lg_request *request)
 	return !newest;
 }
 
+/* False when more have arrived. */
+static bool end_duty(struct lg_group *group)
+{
+	struct lg_request *nobody = served(group);
+	return atomic_compare_exchange_strong(&group->arrived, &nobody, NULL);
+}
+
 static void collect(struct lg_group *group)
 {
-	struct lg_request *newest = atomic_exchange_explicit(&group->arrived, NULL, memory_order_acquire);
+	struct lg_request *newest = atomic_load_explicit(&group->arrived, memory_order_relaxed);
 	struct lg_request *oldest = NULL;
-	while (newest) {
+	if (!newest || newest == served(group))
+		return;
+	newest = atomic_exchange_explicit(&group->arrived, served(group), memory_order_acquire);
+	while (newest && newest != served(group)) {
 		struct lg_request *older = newest->behind;
 		newest->behind = oldest;
 		oldest = newest;
 		newest = older;
 	}
-	if (!oldest)
-		return;
 	if (group->last)
 		group->last->behind = oldest;
 	else
@@ -87,6 +105,8 @@ static void prepare_more(struct lg_config *config)
 		if (!has_log && needs_log(config, group->waiting))
 			break;
 		prepare(config, group->waiting);
+		if (!has_log)
+			lg_config_let_pass(config);
 		if (config->asks_before && clock->boottime_ns(clock) - start_ns > ASKING_NS)
 			break;
 	}
@@ -110,6 +130,11 @@ void lg_group_start_over(struct lg_config *config)
 		.tree = lg_tree_ref(config->published->tree),
 		.controls = &config->controls,
 	};
+}
+
+void lg_group_init(struct lg_group *group)
+{
+	atomic_store(&group->batch, 1);
 }
 
 void lg_group_clear(struct lg_group *group)
@@ -154,6 +179,11 @@ static struct batch look_at_batch(struct lg_group *group)
 
 static void take_off(struct lg_group *group, const struct batch *batch)
 {
+	const uint32_t number = atomic_load_explicit(&group->batch, memory_order_relaxed);
+	for (struct lg_request *request = batch->first; request != batch->last->behind;
+		request = request->behind)
+		atomic_store(&request->batch, number);
+	atomic_store(&group->batch, number == UINT32_MAX ? 1 : number + 1);
 	group->first = batch->last->behind;
 	if (!group->first)
 		group->last = NULL;
@@ -166,6 +196,8 @@ static void put_back(struct lg_group *group, const struct batch *batch)
 {
 	if (!batch->first)
 		return;
+	for (struct lg_request *request = batch->first; request; request = request->behind)
+		atomic_store(&request->batch, 0);
 	batch->last->behind = group->first;
 	group->first = batch->first;
 	if (!group->last)
@@ -198,17 +230,6 @@ static int settle(struct lg_config *config, const struct lg_record *first, struc
 		return lg_context(err, LG_EIO, "the change was not written");
 	return lg_context(
 		err, LG_EUNKNOWN, "whether the change was written is not known; run: lastgood history");
-}
-
-/* With the log, without the lock. */
-static int append(struct lg_config *config, const struct lg_record *records, size_t count, struct lg_error *err)
-{
-	pthread_mutex_unlock(&config->lock);
-	int rc = lg_log_append(config->log, records, count, &config->head, err);
-	if (rc == LG_EUNKNOWN)
-		rc = settle(config, &records[0], err);
-	pthread_mutex_lock(&config->lock);
-	return rc;
 }
 
 static void take_controls(struct lg_config *config, struct lg_request *request)
@@ -245,24 +266,76 @@ static void publish(struct lg_config *config, const struct batch *batch)
 	lg_config_publish(config, room, revision, config->head.seq, tree);
 }
 
+/* --- sleeping --------------------------------------------------------------------------------------------------------- */
+
+/* A request that is not in a batch yet will be in the next one, or a later one; when the next is done its writer looks again.
+ * The order of reading matters: a batch taken off in between is the one that was read. */
+static void sleep_until_told(struct lg_group *group, struct lg_request *own)
+{
+	while (own->sleeps_alone && atomic_load(&own->told) == LG_TOLD_NOTHING)
+		lg_futex_wait(&own->told, LG_TOLD_NOTHING);
+	while (atomic_load(&own->told) == LG_TOLD_NOTHING) {
+		uint32_t batch = atomic_load(&group->batch);
+		uint32_t taken = atomic_load(&own->batch);
+		struct lg_rounds *rounds = &group->rounds[(taken ? taken : batch) & 1];
+		uint32_t round = atomic_load(&rounds->number);
+		if (atomic_load(&own->told) != LG_TOLD_NOTHING)
+			break;
+		lg_futex_wait(&rounds->number, round);
+		/* who leads has better to do than to wake them all */
+		if (atomic_exchange(&rounds->wakes_all, false))
+			lg_futex_wake(&rounds->number, INT_MAX);
+	}
+}
+
 /* --- leading ---------------------------------------------------------------------------------------------------------- */
 
 struct lead {
 	struct lg_config *config;
 	struct lg_request *own;
-	struct lg_request *done, *last_done; /* to be woken */
+	/* to be woken once the lock is let go of */
+	bool wakes[2]; /* on these rounds */
+	/* on what were their own `told`; they may be gone, and nobody reads there */
+	_Atomic uint32_t *singles[4];
+	size_t single_count;
 	struct lg_error why;
 };
 
-static void finish(struct lead *lead, struct lg_request *request)
+static void wake_singles(struct lead *lead)
 {
-	request->behind = NULL;
-	request->told = LG_TOLD_DONE;
-	if (lead->last_done)
-		lead->last_done->behind = request;
-	else
-		lead->done = request;
-	lead->last_done = request;
+	while (lead->single_count)
+		lg_futex_wake(lead->singles[--lead->single_count], 1);
+}
+
+static void wake(struct lead *lead)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct lg_rounds *rounds = &lead->config->group.rounds[i];
+		if (!lead->wakes[i])
+			continue;
+		lead->wakes[i] = false;
+		atomic_fetch_add(&rounds->number, 1);
+		atomic_store(&rounds->wakes_all, true);
+		lg_futex_wake(&rounds->number, 1);
+	}
+	wake_singles(lead);
+}
+
+static void tell(struct lead *lead, struct lg_request *request, enum lg_told what)
+{
+	_Atomic uint32_t *told = &request->told;
+	bool is_other = request != lead->own;
+	bool is_single = is_other && request->sleeps_alone;
+	if (is_other && !is_single && what == LG_TOLD_LEAD)
+		lead->wakes[0] = lead->wakes[1] = true;
+	else if (is_other && !is_single)
+		lead->wakes[atomic_load_explicit(&request->batch, memory_order_relaxed) & 1] = true;
+	atomic_store(told, what);
+	if (!is_single)
+		return;
+	if (lead->single_count == sizeof lead->singles / sizeof *lead->singles)
+		wake_singles(lead);
+	lead->singles[lead->single_count++] = told;
 }
 
 static void fail(struct lead *lead, struct lg_request *request, int rc)
@@ -270,15 +343,23 @@ static void fail(struct lead *lead, struct lg_request *request, int rc)
 	request->rc = rc;
 	if (request->err)
 		*request->err = lead->why;
-	finish(lead, request);
+	tell(lead, request, LG_TOLD_DONE);
 }
 
 static void finish_all(struct lead *lead, const struct batch *batch)
 {
 	for (struct lg_request *request = batch->first, *behind; request; request = behind) {
 		behind = request->behind;
-		finish(lead, request);
+		tell(lead, request, LG_TOLD_DONE);
 	}
+}
+
+/* Into the line again.  They sleep on rounds that may not be theirs any more. */
+static void send_back(struct lead *lead, const struct batch *batch)
+{
+	put_back(&lead->config->group, batch);
+	lg_group_start_over(lead->config);
+	lead->wakes[0] = lead->wakes[1] = true;
 }
 
 /* Those that would have been written have failed.  What the others were told stood on them: they get into the line again. */
@@ -298,8 +379,7 @@ static void fail_batch(struct lead *lead, const struct batch *batch, int rc)
 			others.first = request;
 		others.last = request;
 	}
-	put_back(&lead->config->group, &others);
-	lg_group_start_over(lead->config);
+	send_back(lead, &others);
 }
 
 /* Nothing to write, but is what was said still so?  Others may have appended since. */
@@ -314,12 +394,25 @@ static int confirm(struct lead *lead, const struct batch *batch)
 	return 0;
 }
 
+/* With the log, without the lock. */
+static int append(struct lead *lead, const struct lg_record *records, size_t count)
+{
+	struct lg_config *config = lead->config;
+	pthread_mutex_unlock(&config->lock);
+	wake(lead);
+	int rc = lg_log_append(config->log, records, count, &config->head, &lead->why);
+	if (rc == LG_EUNKNOWN)
+		rc = settle(config, &records[0], &lead->why);
+	lg_config_take_lock_first(config);
+	return rc;
+}
+
 static int write_batch(struct lead *lead, const struct batch *batch)
 {
 	struct lg_config *config = lead->config;
 	const uint64_t former = config->head.seq;
 	take_off(&config->group, batch);
-	int rc = append(config, lay_out(&config->group, batch), batch->records, &lead->why);
+	int rc = append(lead, lay_out(&config->group, batch), batch->records);
 	if (rc == 0) {
 		publish(config, batch);
 		finish_all(lead, batch);
@@ -327,8 +420,7 @@ static int write_batch(struct lead *lead, const struct batch *batch)
 	}
 	if (rc == LG_ECONFLICT) {
 		struct lg_error why = LG_ERROR_INIT;
-		put_back(&config->group, batch);
-		lg_group_start_over(config);
+		send_back(lead, batch);
 		int refreshed = lg_config_refresh_locked(config, &why);
 		if (refreshed < 0)
 			lead->why = why;
@@ -339,40 +431,59 @@ static int write_batch(struct lead *lead, const struct batch *batch)
 	return 0;
 }
 
-/* Until the leader's own request, which is in every batch that it takes, is through. */
+static void leave(struct lg_group *group, struct lg_request *own)
+{
+	struct lg_request *before = NULL;
+	for (struct lg_request *request = group->first; request != own; request = request->behind)
+		before = request;
+	if (before)
+		before->behind = own->behind;
+	else
+		group->first = own->behind;
+	if (group->last == own)
+		group->last = before;
+	group->waiting = group->first;
+}
+
+static int write_next(struct lead *lead)
+{
+	prepare_more(lead->config);
+	const struct batch batch = look_at_batch(&lead->config->group);
+	return batch.records ? write_batch(lead, &batch) : confirm(lead, &batch);
+}
+
+static bool is_done(const struct lead *lead)
+{
+	return atomic_load(&lead->own->told) == LG_TOLD_DONE;
+}
+
+/* Batch after batch until the leader's own request is through; that is with the first one, unless something fails. */
 static void write_own(struct lead *lead)
 {
 	struct lg_config *config = lead->config;
-	struct lg_group *group = &config->group;
 	int rc = needs_log(config, lead->own) ? lg_config_refresh_locked(config, &lead->why) : 0;
-	for (int i = 0; rc == 0 && lead->own->told != LG_TOLD_DONE; i++) {
-		if (i == ATTEMPTS_MAX) {
+	for (int i = 0; rc == 0 && !is_done(lead); i++) {
+		if (i < ATTEMPTS_MAX)
+			rc = write_next(lead);
+		else
 			rc = lg_fail(&lead->why, LG_ECONFLICT, 0,
 				"other processes were faster %d times in a row; try again", ATTEMPTS_MAX);
-			break;
-		}
-		prepare_more(config);
-		const struct batch batch = look_at_batch(group);
-		rc = batch.records ? write_batch(lead, &batch) : confirm(lead, &batch);
 	}
 	if (rc == 0)
 		return;
 	/* only the leader itself: whoever is behind it finds out for itself */
 	lg_group_start_over(config);
-	const struct batch alone = { .first = lead->own, .last = lead->own };
-	take_off(group, &alone);
-	group->waiting = group->first;
+	leave(&config->group, lead->own);
 	fail(lead, lead->own, rc);
 }
 
-/* Requests live on stacks that are gone once their writers are awake. */
-static void wake_all(const struct lead *lead)
+/* The first in the line leads from now on. */
+static void appoint(struct lead *lead)
 {
-	for (struct lg_request *request = lead->done, *behind; request; request = behind) {
-		behind = request->behind;
-		if (request != lead->own)
-			sem_post(&request->word);
-	}
+	struct lg_group *group = &lead->config->group;
+	group->is_led = group->first;
+	if (group->first)
+		tell(lead, group->first, LG_TOLD_LEAD);
 }
 
 static void lead(struct lg_config *config, struct lg_request *own)
@@ -380,47 +491,42 @@ static void lead(struct lg_config *config, struct lg_request *own)
 	struct lead lead = { .config = config, .own = own, .why = LG_ERROR_INIT };
 	lg_config_lock(config);
 	write_own(&lead);
+	for (int i = 0; i < STAY && config->group.first && !lg_config_others_wait(config); i++)
+		if (write_next(&lead) < 0)
+			break; /* the next leader finds out for itself */
 	lg_checkpoint_if_due(config);
-	struct lg_request *next = config->group.first;
-	config->group.is_led = next;
-	if (next)
-		next->told = LG_TOLD_LEAD;
+	appoint(&lead);
 	lg_config_unlock(config);
-	if (next)
-		sem_post(&next->word);
-	wake_all(&lead);
+	wake(&lead);
 }
 
 /* Prepares what has arrived.  True when the caller is to lead. */
-static bool collect_all(struct lg_config *config, const struct lg_request *own)
+static bool collect_all(struct lg_config *config, struct lg_request *own)
 {
 	struct lg_group *group = &config->group;
-	struct lg_request *leader = NULL;
-	pthread_mutex_lock(&config->lock);
-	prepare_more(config);
-	if (!group->is_led && group->first) {
-		group->is_led = true;
-		leader = group->first;
-		leader->told = LG_TOLD_LEAD;
-	}
+	struct lead lead = { .config = config, .own = own };
+	lg_config_take_lock(config);
+	do
+		prepare_more(config);
+	while (!end_duty(group));
+	bool has_leader = group->is_led || !group->first;
+	if (!has_leader)
+		appoint(&lead);
+	/* the next to lead must be woken without the others */
+	own->sleeps_alone = group->first == own;
 	pthread_mutex_unlock(&config->lock);
-	/* a leader may have collected, and finished, one's own before */
-	if (leader && leader != own)
-		sem_post(&leader->word);
-	return leader == own;
+	wake(&lead);
+	return !has_leader && own->sleeps_alone;
 }
 
 int lg_group_submit(struct lg_config *config, struct lg_request *own)
 {
-	sem_init(&own->word, 0, 0);
 	bool leads = arrive(&config->group, own) && collect_all(config, own);
 	if (!leads) {
-		while (sem_wait(&own->word) < 0 && errno == EINTR)
-			;
-		leads = own->told == LG_TOLD_LEAD;
+		sleep_until_told(&config->group, own);
+		leads = atomic_load(&own->told) == LG_TOLD_LEAD;
 	}
 	if (leads)
 		lead(config, own);
-	sem_destroy(&own->word);
 	return own->rc;
 }

@@ -34,7 +34,6 @@
 
 #include <jansson.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 
 #define LG_STATE_KINDS   ((1u << LG_KIND_CHANGE) | (1u << LG_KIND_RESTORE))
@@ -66,17 +65,26 @@ struct lg_tip {
 
 struct lg_request;
 
+/* Counts batches that are done, for those who sleep on it. */
+struct lg_rounds {
+	_Atomic uint32_t number;
+	_Atomic bool wakes_all; /* who is woken next wakes the others */
+};
+
 /* Those who write at the time, in the order in which they came: first the prepared ones, then those still to be prepared.
- * Those whose batch is being appended are in front of them all, off the line. */
+ * Those whose batch is being appended are off the line. */
 struct lg_group {
 	_Atomic(struct lg_request *) arrived; /* newest first, not in the line yet; needs no lock */
 	struct lg_request *first, *last;
 	struct lg_request *waiting; /* the first that is not prepared, or NULL */
 	size_t prepared_records, prepared_bytes;
-	bool is_led; /* by the first in the line, or by the first of the batch that is being appended */
 	struct lg_tip tip;
 	struct lg_record *records; /* room for a batch; belongs to who leads */
-	size_t records_size;
+	bool is_led;
+	/* Batches are numbered as they are taken off the line; the next one's number.  Who waits for a batch sleeps on the
+	   rounds of those as even, or as odd, as it, so that one call wakes them all and few others. */
+	_Atomic uint32_t batch;
+	struct lg_rounds rounds[2];
 };
 
 struct lg_config {
@@ -89,7 +97,8 @@ struct lg_config {
 	struct lg_published *published; /* under liburcu */
 
 	pthread_mutex_t lock;
-	pthread_cond_t turns; /* at the log: another one's turn has come */
+	_Atomic bool lock_wanted; /* by who has the log */
+	pthread_cond_t turns;     /* at the log: another one's turn has come */
 	uint64_t turns_given, turn;
 	_Atomic(const void *) holder; /* of the log: lg_config_has_log */
 	unsigned depth;               /* of lg_config_lock; the holder's */
@@ -113,6 +122,12 @@ struct lg_config {
 	struct lg_refusals *refusals; /* NULL: refused attempts are not recorded; has its own lock */
 };
 
+/* The lock alone.  Who has the log comes first, and who has much to do lets it pass in between. */
+void lg_config_take_lock(struct lg_config *config);
+void lg_config_take_lock_first(struct lg_config *config);
+void lg_config_let_pass(struct lg_config *config);
+/* Does anybody wait for a turn at the log?  Lock held. */
+bool lg_config_others_wait(const struct lg_config *config);
 void lg_config_lock(struct lg_config *config);
 void lg_config_unlock(struct lg_config *config);
 /* Does the calling thread have the log? */
@@ -142,6 +157,13 @@ struct lg_state {
 void lg_state_clear(struct lg_state *state);
 /* The state in force after record `at`. */
 int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err);
+/* The records behind the newest checkpoint at or before `at`, walked one by one along the chain. */
+struct lg_tail {
+	uint64_t from;
+	uint64_t revision; /* the newest one among them, 0: none */
+	size_t controls;   /* how many of LG_CONTROL_KINDS */
+};
+int lg_state_tail(struct lg_config *config, uint64_t at, struct lg_tail *ret_tail, struct lg_error *err);
 int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret_tree, struct lg_error *err);
 void lg_state_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree);
 void lg_state_forget_all(struct lg_config *config);
@@ -215,13 +237,16 @@ struct lg_request {
 	/* the group's */
 	struct lg_request *behind;
 	bool is_prepared;
-	enum lg_told told;
-	sem_t word; /* posted after `told` was set */
+	bool sleeps_alone;      /* else on the rounds of its batch */
+	_Atomic uint32_t batch; /* that it is in, 0: none yet */
+	_Atomic uint32_t
+		told; /* enum lg_told; once it is done the request is its writer's again, and may be gone */
 };
 /* Returns once the request has its answer, which is durable and published.  The calling thread must not have the log. */
 int lg_group_submit(struct lg_config *config, struct lg_request *request);
 /* The state moved without the group: what is prepared has to be prepared again.  Lock and log held. */
 void lg_group_start_over(struct lg_config *config);
+void lg_group_init(struct lg_group *group);
 void lg_group_clear(struct lg_group *group);
 
 /* append.c */

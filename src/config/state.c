@@ -295,10 +295,13 @@ static int check_record_root(void *arg, const struct lg_record *record, struct l
 /* A checkpoint alone: what it holds must be what the log records, unless retention has dropped that record. */
 static int check_checkpoint(struct lg_config *config, const struct lg_state *state, struct lg_error *err)
 {
-	if (state->revision == 0)
-		return 0;
-	const struct lg_log_query one = { .from = state->revision, .to = state->revision, .no_body = true };
-	return lg_log_query(config->log, &one, check_record_root, state->tree, err);
+	struct lg_error gone = LG_ERROR_INIT;
+	int rc = state->revision
+		? lg_log_get(config->log, state->revision, check_record_root, state->tree, &gone)
+		: 0;
+	if (rc < 0 && rc != LG_ENOTFOUND && err)
+		*err = gone;
+	return rc == LG_ENOTFOUND ? 0 : rc;
 }
 
 /* ret_checkpoint: the one that may be to blame when this fails, 0: none. */
@@ -356,6 +359,31 @@ int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_st
 			*err = again ? first : why;
 		return again ? first.code : rc;
 	}
+}
+
+/* --- the tail --------------------------------------------------------------------------------------------------------- */
+
+static int visit_tail(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct lg_tail *tail = arg;
+	(void)err;
+	if (lg_kind_is_state(record->kind))
+		tail->revision = record->seq;
+	tail->controls += (1u << record->kind & LG_CONTROL_KINDS) != 0;
+	return 0;
+}
+
+int lg_state_tail(struct lg_config *config, uint64_t at, struct lg_tail *ret_tail, struct lg_error *err)
+{
+	struct lg_tail tail = { 0 };
+	uint64_t checkpoint;
+	int rc = find_checkpoint(config, at, &checkpoint, err);
+	tail.from = checkpoint + 1;
+	if (rc == 0 && tail.from <= at)
+		rc = lg_log_walk_chain(config->log, tail.from, at, visit_tail, &tail, err);
+	if (rc == 0)
+		*ret_tail = tail;
+	return rc;
 }
 
 static int first_seq(void *arg, const struct lg_record *record, struct lg_error *err)
