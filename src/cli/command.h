@@ -74,6 +74,7 @@ extern const struct lg_command lg_commands_history[]; /* history show diff */
 extern const struct lg_command lg_commands_control[]; /* mark hold release */
 extern const struct lg_command lg_commands_rollback[];
 extern const struct lg_command lg_commands_recover[]; /* recover at key verify salvage */
+extern const struct lg_command lg_commands_trim[];
 extern const struct lg_command lg_commands_validate[];
 extern const struct lg_command lg_commands_monitor[];
 extern const struct lg_command lg_commands_help[];

@@ -30,6 +30,7 @@ const struct lg_command *const lg_command_tables[] = {
 	lg_commands_control,
 	lg_commands_rollback,
 	lg_commands_recover,
+	lg_commands_trim,
 	lg_commands_validate,
 	lg_commands_monitor,
 	lg_commands_doctor,

@@ -232,7 +232,7 @@ static int open_config(struct lg_cli *cli, enum lg_session_use use, struct lg_er
 int lg_session_open(struct lg_cli *cli, enum lg_session_use use, struct lg_error *err)
 {
 	struct lg_session *session = &cli->session;
-	int rc = lg_session_locate(cli, use == LG_SESSION_DELIVER, err);
+	int rc = lg_session_locate(cli, use == LG_SESSION_DELIVER || use == LG_SESSION_POLICY, err);
 	if (rc == 0)
 		rc = lg_session_actor(cli, err);
 	if (rc == 0)

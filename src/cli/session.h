@@ -36,6 +36,7 @@ struct lg_session {
 enum lg_session_use {
 	LG_SESSION_READ,   /* the store, read-only */
 	LG_SESSION_WRITE,  /* the store, for records that change no setting */
+	LG_SESSION_POLICY, /* the store and the topology, no adapters */
 	LG_SESSION_DELIVER /* the store, the topology and its adapters */
 };
 

@@ -11,6 +11,7 @@
  *	control.c     marks and holds, folded from control records
  *	gone.c        what is not in the log any more, and what is nearest to it
  *	history.c     what touched a key or scope
+ *	retention.c   what of the history may go
  *	since.c       the record that a value comes from, through restores
  *	target.c      "r12", "@-1", "good", times → a revision
  *	refusal.c     attempts that were refused, on the record
@@ -169,6 +170,11 @@ void lg_state_remember(struct lg_config *config, uint64_t revision, struct lg_tr
 void lg_state_forget_all(struct lg_config *config);
 /* Counts a record that was appended or followed towards the next checkpoint. */
 void lg_state_count_cost(struct lg_config *config, const struct lg_record *record);
+
+/* retention.c: sees to it that there is a checkpoint that can be read at exactly this seq. Lock held. */
+int lg_checkpoint_at(struct lg_config *config, uint64_t seq, struct lg_error *err);
+/* LG_ENOTFOUND when the newest retention recorded that it drops this revision. Lock held. */
+int lg_check_not_cut(struct lg_config *config, uint64_t to, struct lg_error *err);
 
 /* apply.c */
 struct lg_restore_body {

@@ -159,12 +159,20 @@ static const struct lg_field monitor_fields[] = {
 	END,
 };
 
+static const struct lg_field retention_fields[] = {
+	ROW("revisions", COUNT, lg_retention_spec, revisions, INITIAL("0"), BETWEEN(0, 1000000000)),
+	ROW("age", DURATION, lg_retention_spec, age_ns, INITIAL("\"0s\""), AT_LEAST(0)),
+	ROW("known_good", COUNT, lg_retention_spec, known_good, INITIAL("5"), BETWEEN(0, 1000)),
+	END,
+};
+
 static const struct lg_field document_fields[] = {
 	ROW("state_dir", PATH, lg_topology, state_dir),
 	ROW("log", STRING, lg_topology, log_url),
 	{ .name = "services", .type = LG_FIELD_ANY },
 	{ .name = "triggers", .type = LG_FIELD_ANY },
 	ROW("monitor", SECTION, lg_topology, monitor, .fields = monitor_fields),
+	ROW("retention", SECTION, lg_topology, retention, .fields = retention_fields),
 	END,
 };
 

@@ -27,6 +27,7 @@
  *	      check_timeout: 10s
  *	      notify: none | reload | restart
  *	      attached: true
+ *	retention: { revisions: 0, age: 0s, known_good: 5 }     0: no such rule; without any, nothing is ever dropped
  *	monitor: { interval: 5s, bake: 15m, good_max_age: 7d, max_per_day: 3 }
  *	triggers:
  *	  NAME:
@@ -117,6 +118,13 @@ struct lg_monitor_spec {
 	int64_t max_per_day;
 };
 
+/* Which history stays: the newest so many revisions, and what was in force in the last while; 0: no such rule. */
+struct lg_retention_spec {
+	int64_t revisions;
+	int64_t age_ns;
+	int64_t known_good; /* newest ones of each scope that stay besides */
+};
+
 struct lg_topology {
 	char *state_dir; /* or NULL */
 	char *log_url;   /* or NULL */
@@ -126,6 +134,7 @@ struct lg_topology {
 	struct lg_trigger_spec *triggers;
 	size_t trigger_count;
 	struct lg_monitor_spec monitor;
+	struct lg_retention_spec retention;
 	uint8_t hash[32]; /* of the file, so that a plan knows its topology */
 };
 
