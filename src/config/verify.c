@@ -405,8 +405,20 @@ static int begin_at(struct verify *verify, uint64_t from, struct lg_error *err)
 static int judge_alone(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	struct verify *verify = arg;
-	return lg_kind_is_state(record->kind) ? check_state(verify, record, err)
-					      : check_control(verify, record, err);
+	if (lg_kind_is_state(record->kind)) /* its root tells */
+		return check_state(verify, record, err);
+	verify->has_controls = false;
+	return 0;
+}
+
+/* The record that did not hold: the next one that there should be. */
+static int find_bad(const struct verify *verify, uint64_t from, uint64_t *ret_bad, struct lg_error *err)
+{
+	struct lg_log_gap gap;
+	uint64_t bad = verify->previous + 1 > from ? verify->previous + 1 : from;
+	int rc = lg_log_gap(verify->config->log, bad, &gap, err);
+	*ret_bad = rc == 1 && gap.last >= bad ? gap.last + 1 : bad;
+	return rc < 0 ? rc : 0;
 }
 
 /* A record that does not hold may still lead to the state that it names, and then what follows can be judged. */
@@ -433,7 +445,10 @@ static int walk(struct verify *verify, uint64_t from, uint64_t to, struct lg_err
 		rc = lg_log_walk_chain(verify->config->log, from, to, check_record, verify, &why);
 		if (!is_damage(rc))
 			return rc < 0 ? lg_fail(err, rc, 0, "%s", why.message) : 0;
-		uint64_t bad = verify->previous + 1 > from ? verify->previous + 1 : from;
+		uint64_t bad;
+		rc = find_bad(verify, from, &bad, err);
+		if (rc < 0)
+			return rc;
 		found(verify, bad, "%s", why.message);
 		if (verify->report->problems.total >= PROBLEMS_ENOUGH)
 			return 0;

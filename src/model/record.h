@@ -35,9 +35,9 @@ enum lg_kind {
 	LG_KIND_DELIVERY, /* {"adapter":NAME,"revision":12,"path":…,"hash":HEX,"result":…} */
 	LG_KIND_INCIDENT, /* {"incident":…} */
 	LG_KIND_ROLLBACK, /* {"rollback":ID,"outcome":…}: how a rollback ended */
-	LG_KIND_TRIM,     /* {"before":100,"kept":[12]}: retention dropped what came before, but for the kept */
-	LG_KIND_REFUSAL,  /* {"refusals":[…]}: attempts that were refused, gathered */
-	LG_KIND_SALVAGE,  /* {"lost":[{"first":7,"last":9}]}: what a salvage could not bring over */
+	LG_KIND_TRIM, /* {"before":100,"kept":[{"hash":HEX,"seq":12}]}: retention dropped what came before, but for the kept */
+	LG_KIND_REFUSAL, /* {"refusals":[…]}: attempts that were refused, gathered */
+	LG_KIND_SALVAGE, /* {"lost":[{"first":7,"last":9}]}: what a salvage could not bring over */
 	LG_KIND_COUNT
 };
 const char *lg_kind_name(enum lg_kind kind);

@@ -111,7 +111,7 @@ int lg_sqlite_checkpoint_write(
 	if (rc == 0)
 		rc = lg_dir_make(s->checkpoints, 0700, err);
 	if (rc == 0)
-		rc = lg_lock_file(lock, 0, &locked, err);
+		rc = lg_lock_file(lock, s->busy_ms, &locked, err);
 	if (rc < 0)
 		return lg_context(err, rc, "cannot write a checkpoint");
 	sweep(s);
