@@ -251,7 +251,7 @@ static void check_words(const char *path, struct word *words, size_t count)
 	for (size_t i = 0; i < count; i++)
 		lg_assert_ok(lg_log_get(log, words[i].seq, check_id, words[i].id, &err), &err);
 	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_assert_ok(lg_log_check(log, &err), &err);
+	lg_assert_ok(lg_log_check(log, true, &err), &err);
 	lg_log_close(log);
 }
 
