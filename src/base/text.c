@@ -191,6 +191,31 @@ int lg_hex_decode(const char *text, uint8_t *ret_data, size_t len, struct lg_err
 	return 0;
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+size_t lg_text_distance(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	size_t row[LG_DISTANCE_MAX + 1];
+	if (a_len > LG_DISTANCE_MAX || b_len > LG_DISTANCE_MAX)
+		return LG_DISTANCE_MAX;
+	for (size_t j = 0; j <= b_len; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a_len; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b_len; j++) {
+			size_t change = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
+			size_t either = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+			diagonal = row[j];
+			row[j] = change < either ? change : either;
+		}
+	}
+	return row[b_len];
+}
+
 bool lg_starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;

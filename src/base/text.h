@@ -52,6 +52,11 @@ int lg_time_parse(const char *text, int64_t *ret_unix_us, struct lg_error *err);
 /* Whole decimal integer within [min, max], nothing before or behind it. */
 int lg_int_parse(const char *text, int64_t min, int64_t max, int64_t *ret_value, struct lg_error *err);
 
+/* How many letters must be changed, inserted or left out, whatever their case (ASCII); LG_DISTANCE_MAX when either has more
+ * letters than that.  For "did you mean …?". */
+#define LG_DISTANCE_MAX 64
+size_t lg_text_distance(const char *a, size_t a_len, const char *b, size_t b_len);
+
 bool lg_starts_with(const char *text, const char *prefix);
 
 #endif

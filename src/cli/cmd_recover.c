@@ -65,7 +65,7 @@ static int read_records(struct lg_config *config, struct moment *moment, struct 
 	const struct lg_log_query next = {
 		.from = moment->revision + 1, .kinds = states, .no_body = true, .limit = 1
 	};
-	int rc = moment->revision ? lg_config_query(config, &own, note_record, moment, err) : 0;
+	int rc = lg_config_query(config, &own, note_record, moment, err);
 	if (rc >= 0)
 		rc = lg_config_query(config, &next, note_next, moment, err);
 	return rc < 0 ? rc : 0;
@@ -96,7 +96,7 @@ static int add_entry(void *arg, const struct lg_entry *entry)
 }
 
 /* Every key and value is hashed again: a tree that was loaded has the hashes that its checkpoint carried.  Where the record that
- * made the state is gone, or there was none, the root is what comes of it. */
+ * made the state is gone, the root is what comes of it. */
 static int prove(struct moment *moment, struct lg_error *err)
 {
 	uint8_t hash[LG_HASH_SIZE];
@@ -199,8 +199,8 @@ static void tell_record(struct lg_output *output, const struct moment *moment)
 	if (moment->is_proven)
 		lg_output_line(output, LG_STYLE_GOOD, "root   %s, proven: every key was hashed again", root);
 	else
-		lg_output_line(output, LG_STYLE_WARN, "root   %s, which no record has: %s", root,
-			moment->revision ? "the one that made this state is gone" : "nothing had happened");
+		lg_output_line(output, LG_STYLE_WARN,
+			"root   %s, which no record has: the one that made this state is gone", root);
 }
 
 static int tell_difference(struct lg_cli *cli, const struct moment *moment, struct difference *difference,

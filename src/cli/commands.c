@@ -57,28 +57,6 @@ bool lg_command_is_group(const char *word)
 	return false;
 }
 
-/* How many letters must be changed, inserted or left out; WORD_MAX and more for what is too long to be one of ours. */
-#define WORD_MAX 24
-static size_t distance(const char *a, size_t a_len, const char *b)
-{
-	size_t row[WORD_MAX + 1], b_len = strlen(b);
-	if (a_len > WORD_MAX || b_len > WORD_MAX)
-		return WORD_MAX;
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a_len; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b_len; j++) {
-			size_t change = diagonal + (a[i - 1] != b[j - 1]);
-			size_t either = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-			diagonal = row[j];
-			row[j] = change < either ? change : either;
-		}
-	}
-	return row[b_len];
-}
-
 /* The word of a command's name that is meant: its first, or behind the group. NULL: it is in another group. */
 static const char *name_part(const struct lg_command *command, const char *group, size_t *ret_len)
 {
@@ -103,7 +81,7 @@ const char *lg_command_suggest(const char *group, const char *typed, size_t *ret
 			if (!name)
 				continue;
 			bool begun = typed_len >= 2 && strncmp(name, typed, typed_len) == 0;
-			size_t away = begun ? 0 : distance(name, len, typed);
+			size_t away = begun ? 0 : lg_text_distance(name, len, typed, typed_len);
 			if (away >= least)
 				continue;
 			least = away;

@@ -319,8 +319,78 @@ static void tell_next(struct lg_cli *cli, const char *key, const struct pasts *p
 	}
 }
 
-static int no_such_key(const char *key, const struct pasts *pasts, struct lg_error *err)
+/* --- what may have been meant ------------------------------------------------------------------------------------------- */
+
+/* So much is looked at, and no more: it is only a hint. */
+#define LOOK_KEYS    200000
+#define LOOK_RECORDS 100
+#define LOOK_BODY    ((size_t)16 * 1024)
+
+struct meant {
+	const char *key;
+	size_t len, least;
+	size_t looked;
+	char best[LG_KEY_MAX + 1];
+};
+
+static int look_at(struct meant *meant, const char *key, size_t len)
 {
+	size_t apart = len > meant->len ? len - meant->len : meant->len - len;
+	if (apart < meant->least && len < sizeof meant->best) {
+		size_t away = lg_text_distance(meant->key, meant->len, key, len);
+		if (away < meant->least) {
+			meant->least = away;
+			memcpy(meant->best, key, len);
+			meant->best[len] = '\0';
+		}
+	}
+	return ++meant->looked >= LOOK_KEYS;
+}
+
+static int look_at_entry(void *arg, const struct lg_entry *entry)
+{
+	return look_at(arg, entry->key, entry->key_len);
+}
+
+static int look_at_record(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT;
+	lg_cleanup(lg_json_freep) json_t *body = NULL;
+	(void)err;
+	if (record->body_len > LOOK_BODY ||
+		lg_json_parse(record->body, record->body_len, LOOK_BODY, &body, NULL) < 0 ||
+		lg_changeset_from_body(body, &set, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < set.count; i++)
+		look_at(arg, set.items[i].key, strlen(set.items[i].key));
+	return 0;
+}
+
+/* The keys that are there, and those of the newest changes: what is looked for may be gone. */
+static void find_meant(struct lg_config *config, struct meant *meant)
+{
+	const struct lg_log_query query = {
+		.kinds = 1u << LG_KIND_CHANGE, .newest_first = true, .limit = LOOK_RECORDS
+	};
+	struct lg_snapshot now;
+	meant->len = strlen(meant->key);
+	meant->least = meant->len < 6 ? 2 : meant->len < 16 ? 3 : 4;
+	lg_config_snapshot(config, &now);
+	lg_tree_walk(now.tree, "", 0, look_at_entry, meant);
+	lg_snapshot_clear(&now);
+	int rc = lg_config_query(config, &query, look_at_record, meant, NULL);
+	(void)rc;
+}
+
+static int no_such_key(
+	struct lg_config *config, const char *key, const struct pasts *pasts, struct lg_error *err)
+{
+	struct meant meant = { .key = key };
+	find_meant(config, &meant);
+	if (*meant.best)
+		return lg_fail(err, LG_ENOTFOUND, 0, "%s a key '%s'; did you mean '%s'?",
+			pasts->gone ? "nothing that is left of the log knows" : "there never was", key,
+			meant.best);
 	if (pasts->gone)
 		return lg_fail(err, LG_ENOTFOUND, 0,
 			"nothing that is left of the log knows a key '%s', but records are gone: 'lastgood history' "
@@ -343,7 +413,7 @@ static int list_values(struct lg_cli *cli, const char *key, struct lg_error *err
 	if (rc == 0)
 		rc = read_pasts(cli->session.config, key, &pasts, err);
 	if (rc == 0 && pasts.count == 0)
-		rc = no_such_key(key, &pasts, err);
+		rc = no_such_key(cli->session.config, key, &pasts, err);
 	if (rc == 0)
 		rc = find_secret(cli->session.config, key, &pasts, err);
 	if (rc < 0)

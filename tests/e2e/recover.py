@@ -3,7 +3,7 @@
 
 import os
 
-from support import HELD, INVALID, NOT_FOUND, OK, USAGE, Store, check, done
+from support import HELD, INVALID, NOT_FOUND, OK, USAGE, Store, at_terminal, check, done
 
 store = Store()
 store.set("web/port=80", "web/host=a")  # r1
@@ -30,9 +30,7 @@ found = store.run("recover", "at", "2999-01-01", "-o", "json").json()
 check("the newest is in force until something follows", found["revision"] == 3 and "next" not in found, found)
 check("before anything was recorded there is nothing", store.run("recover", "at", "1999-01-01").status == NOT_FOUND)
 check("a file is no moment", store.run("recover", "at", "x.json").status == USAGE)
-found = store.run("recover", "at", "r0", "-o", "json").json()
-check("r0 is the empty state", (found["revision"], found["keys"], found["actor"], found["proven"]) == (0, 0, None, False),
-      found)
+check("nor is there anything in r0", store.run("recover", "at", "r0").status == NOT_FOUND)
 check("nonsense is no moment", store.run("recover", "at", "yesterday-ish").status == INVALID)
 found = store.run("recover", "at", "r1", "--prefix", "web/", "-o", "json").json()
 check("a scope", found["keys"] == 2 and found["differs"] == {"added": 1, "removed": 0, "changed": 0}, found)
@@ -85,6 +83,13 @@ check("a limit", len(store.run("recover", "key", "a/k", "--limit", "2", "-o", "j
       store.run("recover", "key", "a/k", "--limit", "2", "-o", "json").json()["more"] is True)
 check("no limit", store.run("recover", "key", "a/k", "--limit", "0", "-o", "json").json()["more"] is False)
 check("what never was", store.run("recover", "key", "a/never").status == NOT_FOUND)
+store.set("session/timeout_minutes=1")
+store.run("unset", "session/timeout_minutes", "--reason", "x")
+for typed, meant in (("a/othre", "a/other"), ("session/timeout_minute", "session/timeout_minutes"), ("A/K", "a/k")):
+    result = store.run("recover", "key", typed)
+    check(f"{typed}: '{meant}' is meant, also when it is gone", result.status == NOT_FOUND and
+          f"did you mean '{meant}'?" in result.message, result)
+check("nothing is guessed from nothing", "did you mean" not in store.run("recover", "key", "zzzzzzzz").message)
 check("a prefix is no key", store.run("recover", "key", "a/").status == USAGE)
 check("a name that can be no key", store.run("recover", "key", "a//b").status == INVALID)
 
@@ -109,6 +114,16 @@ check("--from takes what other targets take", result.status == OK, result)
 store.set("a/k=2")
 result = store.run("recover", "key", "a/k", "--from", "r2", "--reason", "x")
 check("what differs in nothing is not asked for", result.status == OK and "nothing differs" in result.text, result)
+
+# --- asking
+store.run("unset", "a/k", "--reason", "gone once more")
+for answer in (b"no\n", b"\n", b"YES\n"):
+    status, said = at_terminal(store, answer, "recover", "key", "a/k", "--from", "r2", "--reason", "x")
+    check(f"{answer!r} is no", status == OK and "nothing was changed" in said and "a/k" not in store.values(), said)
+status, said = at_terminal(store, b"yes\n", "recover", "key", "a/k", "--from", "r2", "--reason", "x")
+check("old and new are shown before the question", "(absent)" in said.partition("Type yes")[0] and
+      "2" in said.partition("Type yes")[0].partition("(absent)")[2], said)
+check("yes is yes", status == OK and store.get("a/k") == 2, said)
 
 # --- its declaration of today, holds
 store.run("schema", "set", "a/k", '{"type":"int","min":2}')

@@ -4,11 +4,8 @@
 import json
 import os
 import pty
-import select
-import subprocess
-import time
 
-from support import (CONFLICT, HELD, INVALID, NOT_FOUND, OK, PROGRAM, USAGE, Store, check, done, environment)
+from support import (CONFLICT, HELD, INVALID, NOT_FOUND, OK, PROGRAM, USAGE, Store, at_terminal, check, done, environment)
 
 REASON = ("--reason", "other: test")
 
@@ -23,28 +20,6 @@ def store_with_history():
 
 def rollback(store, *words, **options):
     return store.run("rollback", "config", *words, **options)
-
-
-def at_terminal(store, answer, *words):
-    """Runs the program with a terminal, types the answer when asked, returns (status, everything it said)."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(PROGRAM, [PROGRAM, "--state-dir", store.dir, *words], environment({"TERM": "xterm"}))
-    said, typed, deadline = b"", False, time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if select.select([terminal], [], [], 1)[0]:
-            try:
-                data = os.read(terminal, 4096)
-            except OSError:
-                break
-            if not data:
-                break
-            said += data
-        if not typed and b"Type yes to go on: " in said:
-            os.write(terminal, answer)
-            typed = True
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode("utf-8", "replace")
 
 
 # --- what must be said

@@ -13,10 +13,13 @@ The program under test is $LASTGOOD_BIN.  Nothing of the environment reaches it 
 import atexit
 import json
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 PROGRAM = os.environ["LASTGOOD_BIN"]
 TIMEOUT_S = 60
@@ -130,6 +133,28 @@ class Store:
         history = [record for record in history if record["kind"] != "refusal"]
         return (history[0]["seq"] if history else 0, history[0]["hash"] if history else "", listed["revision"],
                 listed["root"])
+
+
+def at_terminal(store, answer, *words):
+    """Runs the program with a terminal, types the answer when asked, returns (status, everything it said)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(PROGRAM, [PROGRAM, "--state-dir", store.dir, *words], environment({"TERM": "xterm"}))
+    said, typed, deadline = b"", False, time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 1)[0]:
+            try:
+                data = os.read(terminal, 4096)
+            except OSError:
+                break
+            if not data:
+                break
+            said += data
+        if not typed and b"Type yes to go on: " in said:
+            os.write(terminal, answer)
+            typed = True
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode("utf-8", "replace")
 
 
 def refused(store, name, result, status, *needles):

@@ -474,6 +474,20 @@ static void test_starts_with(void **state)
 	assert_false(lg_starts_with("xbc", "ab"));
 }
 
+static void test_distance(void **state)
+{
+	char longest[LG_DISTANCE_MAX + 1];
+	assert_int_equal(lg_text_distance("kitten", 6, "sitting", 7), 3);
+	assert_int_equal(lg_text_distance("web/port", 8, "WEB/prot", 8), 2);
+	assert_int_equal(lg_text_distance("", 0, "abc", 3), 3);
+	assert_int_equal(lg_text_distance("abc", 3, "", 0), 3);
+	assert_int_equal(lg_text_distance("abcd", 2, "abxy", 2), 0);
+	memset(longest, 'x', sizeof longest);
+	assert_int_equal(lg_text_distance(longest, LG_DISTANCE_MAX, longest, LG_DISTANCE_MAX), 0);
+	assert_int_equal(lg_text_distance(longest, LG_DISTANCE_MAX + 1, longest, 3), LG_DISTANCE_MAX);
+	assert_int_equal(lg_text_distance(longest, 3, longest, SIZE_MAX), LG_DISTANCE_MAX);
+}
+
 int main(void)
 {
 	ROWS("utf8", test_utf8, utf8);
@@ -493,5 +507,6 @@ int main(void)
 	lg_test_add("time: every day of 800 years", test_time_every_day, NULL);
 	lg_test_add("time: extremes are formatted", test_time_extremes_are_formatted, NULL);
 	lg_test_add("starts with", test_starts_with, NULL);
+	lg_test_add("distance", test_distance, NULL);
 	return lg_test_run(__FILE__);
 }
