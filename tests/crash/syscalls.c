@@ -9,25 +9,29 @@
 #include "config/store.h"
 
 #include "base/buf.h"
+#include "config/salvage.h"
+#include "config/verify.h"
 #include "io/file.h"
 #include "io/process.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static unsigned points = 3; /* of a series; 0: all */
+static unsigned points = 2; /* of a series; 0: all */
 
 #define WAL_PAGES 1000 /* log/sqlite/internal.h */
 #define WAL_FRAME (4096 + 24)
 
-static const char *seed, *seed_full; /* directories with a store */
-static const char *live_dir;         /* a copy of one */
+static const char *seed, *seed_full, *seed_old; /* directories with a store */
+static const char *damaged;                     /* one with a store that is to be salvaged */
+static const char *place, *live_dir;            /* a copy of one, and the directory that it is in */
 
 /* Only in the child do syncs reach the one who counts them (support/syscalls.h); nowhere the disk, as no power fails here. */
 static bool syncs_count;
@@ -93,27 +97,68 @@ static int do_checkpoint(struct lg_config *config, struct lg_error *err)
 	return lg_config_checkpoint(config, err);
 }
 
-/* It has no store to open. */
+/* All records before the checkpoint. */
+static int do_trim(struct lg_config *config, struct lg_error *err)
+{
+	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(live_dir);
+	(void)config;
+	return lg_log_trim(log, 4, NULL, 0, err);
+}
+
+/* --- those that open a store themselves, or make one */
+
+static int do_open(struct lg_config *config, struct lg_error *err)
+{
+	int rc = store_try_open(live_dir, &config, err);
+	if (rc == 0)
+		lg_config_close(config);
+	return rc;
+}
+
 static int do_init(struct lg_config *config, struct lg_error *err)
 {
 	(void)config;
 	return lg_config_init(live_dir, &store_clock.clock, err);
 }
 
+static int do_salvage(struct lg_config *config, struct lg_error *err)
+{
+	json_t *report = NULL;
+	const struct lg_config_salvage options = {
+		.from = damaged, .to = live_dir, .clock = &store_clock.clock
+	};
+	(void)config;
+	int rc = lg_config_salvage(&options, &report, err);
+	json_decref(report);
+	return rc;
+}
+
+/* What was said of the store when this is called, and of what lies beside it. */
+static void look_at_copy(void);
+static void look_at_damaged(void);
+
+enum effect { CHANGES, SAME_STATE, MAKES };
+
 static const struct act {
 	const char *name;
 	int (*work)(struct lg_config *config, struct lg_error *err);
 	const char *const *seed; /* NULL: there is no store */
-	bool same_state;         /* nothing that can be read is another afterwards */
+	enum effect effect;      /* on what can be read; MAKES: the store, which there was not */
+	bool opens;              /* itself */
 	unsigned most;           /* runs of a series, also of all, for each takes long; 0: no limit */
+	void (*look)(void);      /* or NULL */
 } acts[] = {
-	{ "commit", do_commit, &seed, false, 0 },
-	{ "commit that moves pages", do_commit, &seed_full, false, 0 },
-	{ "large commit", do_large, &seed, false, 40 },
-	{ "restore", do_restore, &seed, false, 0 },
-	{ "batch", do_batch, &seed, false, 0 },
-	{ "checkpoint", do_checkpoint, &seed, true, 0 },
-	{ "init", do_init, NULL, false, 0 },
+	{ "commit", do_commit, &seed, CHANGES, false, 0, NULL },
+	{ "commit that moves pages", do_commit, &seed_full, CHANGES, false, 0, NULL },
+	{ "large commit", do_large, &seed, CHANGES, false, 40, NULL },
+	{ "restore", do_restore, &seed, CHANGES, false, 0, NULL },
+	{ "batch", do_batch, &seed, CHANGES, false, 0, NULL },
+	{ "checkpoint", do_checkpoint, &seed, SAME_STATE, false, 0, NULL },
+	{ "trim", do_trim, &seed, CHANGES, false, 0, NULL },
+	{ "open", do_open, &seed, SAME_STATE, true, 0, NULL },
+	{ "upgrade", do_open, &seed_old, SAME_STATE, true, 0, look_at_copy },
+	{ "init", do_init, NULL, MAKES, true, 0, NULL },
+	{ "salvage", do_salvage, NULL, MAKES, true, 0, look_at_damaged },
 };
 #define ACTS (sizeof acts / sizeof *acts)
 
@@ -160,19 +205,116 @@ static const char *make_full_seed(void)
 	return dir;
 }
 
-/* Everything that the store at live_dir answers with; the chain and the file itself are in order. */
+static void run_sql(const char *dir, const char *sql)
+{
+	char path[600];
+	sqlite3 *db;
+	snprintf(path, sizeof path, "%s/log.db", dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s", sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+/* As the first format had it. */
+static const char *make_old_seed(void)
+{
+	const char *dir = make_seed();
+	run_sql(dir,
+		"INSERT INTO touched SELECT key, seq FROM touching; DROP TABLE touching; DROP TABLE gap;"
+		"CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY CHECK (seq > 0), data BLOB NOT NULL) STRICT;"
+		"CREATE TABLE base (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL,"
+		" hash BLOB NOT NULL) STRICT;"
+		"DROP INDEX record_kind; CREATE INDEX record_kind ON record (kind, seq);"
+		"INSERT INTO checkpoint VALUES (3, x'00'); PRAGMA user_version = 1");
+	return dir;
+}
+
+/* Record 4 cannot be read any more. */
+static const char *make_damaged(void)
+{
+	const char *dir = make_seed();
+	run_sql(dir, "UPDATE record SET body = '{}' WHERE seq = 4; PRAGMA wal_checkpoint(TRUNCATE)");
+	return dir;
+}
+
+static void describe(struct lg_config *config, struct lg_buf *text)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(live_dir);
+	struct lg_log_gap gap = { 0 };
+	uint64_t first;
+	store_describe(config, text);
+	lg_assert_ok(lg_log_first(log, &first, &err), &err);
+	lg_assert_ok(lg_log_gap(log, UINT64_MAX, &gap, &err), &err);
+	lg_buf_addf(text, "all from %" PRIu64 " on; newest gap %" PRIu64 " to %" PRIu64 "\n", first, gap.first,
+		gap.last);
+}
+
+/* Everything that the store at live_dir answers with; all of it verifies. */
 static char *read_store(void)
 {
 	struct lg_error err = LG_ERROR_INIT;
+	struct lg_verify_report report = { 0 };
+	const struct lg_verify_options options = { .state_dir = live_dir };
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
 	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(live_dir);
-	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(live_dir);
-	store_describe(config, &text);
-	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_assert_ok(lg_log_check(log, true, &err), &err);
-	char *copy = strdup(lg_buf_str(&text));
-	assert_non_null(copy);
-	return copy;
+	describe(config, &text);
+	lg_assert_ok(lg_verify(&options, &report, &err), &err);
+	if (report.problems.total)
+		fail_msg("it does not verify: %s\n%s", report.problems.items[0].message, lg_buf_str(&text));
+	lg_verify_report_clear(&report);
+	char *copied = strdup(lg_buf_str(&text));
+	assert_non_null(copied);
+	return copied;
+}
+
+static int64_t number_of(const char *path, const char *sql)
+{
+	sqlite3 *db;
+	sqlite3_stmt *stmt;
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	int64_t number = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return number;
+}
+
+/* Once the store is of the new format there is a whole copy of the old one. */
+static void look_at_copy(void)
+{
+	char path[600], copied[620];
+	snprintf(path, sizeof path, "%s/log.db", live_dir);
+	snprintf(copied, sizeof copied, "%s.format-1", path);
+	if (number_of(path, "PRAGMA user_version") == 1)
+		return;
+	assert_int_equal(number_of(copied, "PRAGMA user_version"), 1);
+	assert_int_equal(number_of(copied, "SELECT count(*) FROM record"), 5);
+	assert_int_equal(
+		number_of(copied, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+		1);
+}
+
+/* It was only read. */
+static void look_at_damaged(void)
+{
+	static char *former;
+	static size_t former_len;
+	char path[600];
+	size_t len;
+	snprintf(path, sizeof path, "%s/log.db", damaged);
+	char *now = lg_test_read(path, &len);
+	assert_non_null(now);
+	if (!former) {
+		former = now;
+		former_len = len;
+		return;
+	}
+	assert_int_equal(len, former_len);
+	assert_memory_equal(now, former, len);
+	free(now);
 }
 
 /* --- one run ----------------------------------------------------------------------------------------------------------- */
@@ -195,7 +337,7 @@ static void tell_state(struct lg_config *config)
 	struct lg_error err = LG_ERROR_INIT;
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
 	lg_assert_ok(lg_config_refresh(config, &err), &err);
-	store_describe(config, &text);
+	describe(config, &text);
 	snprintf(told->text, sizeof told->text, "%s", lg_buf_str(&text));
 }
 
@@ -203,7 +345,7 @@ static int in_child(void *arg, int link)
 {
 	const struct work *work = arg;
 	struct lg_error err = LG_ERROR_INIT;
-	struct lg_config *config = work->act->seed ? store_open(live_dir) : NULL;
+	struct lg_config *config = work->act->opens ? NULL : store_open(live_dir);
 	syncs_count = true;
 	syscalls_arm(link);
 	told->rc = work->act->work(config, &err);
@@ -240,23 +382,32 @@ struct truth {
 	char *before, *after;
 };
 
-/* Making a store that was cut short is done again; what was made whole stays. */
-static void make_again(const struct syscalls_fault *fault, const struct syscalls_result *result)
+/* What was cut short is done again, and leaves nothing of the first time; what was made whole stays. */
+static void make_again(
+	const struct act *act, const struct syscalls_fault *fault, const struct syscalls_result *result)
 {
 	struct lg_error err = LG_ERROR_INIT;
-	int rc = lg_config_init(live_dir, &store_clock.clock, &err);
+	char **names;
+	size_t count;
+	int rc = act->work(NULL, &err);
 	if (rc < 0 && rc != LG_ECONFLICT)
 		fail_msg("call %u, %s: it cannot be made again: %s", fault->nth, result->at, err.message);
 	if (told->done && told->rc == 0 && rc != LG_ECONFLICT)
 		fail_msg("call %u, %s: it was said to be made", fault->nth, result->at);
 	told->done = false;
+	lg_assert_ok(lg_dir_list(place, &names, &count, &err), &err);
+	if (count != 1)
+		fail_msg("call %u, %s: left behind: %s", fault->nth, result->at, names[0]);
+	lg_names_free(names, count);
 }
 
-static void judge(
-	const struct truth *truth, const struct syscalls_fault *fault, const struct syscalls_result *result)
+static void judge(const struct act *act, const struct truth *truth, const struct syscalls_fault *fault,
+	const struct syscalls_result *result)
 {
-	if (!truth->before)
-		make_again(fault, result);
+	if (act->look)
+		act->look();
+	if (act->effect == MAKES)
+		make_again(act, fault, result);
 	char *now = read_store();
 	bool before = truth->before && strcmp(now, truth->before) == 0, after = strcmp(now, truth->after) == 0;
 	bool unknown = told->done && told->rc == LG_EUNKNOWN;
@@ -314,6 +465,8 @@ struct series {
 	const struct kind *kind;
 };
 
+static struct series all_series[ACTS * KINDS];
+
 static unsigned measure(const struct series *series, struct truth *ret_truth)
 {
 	const struct kind *kind = series->kind;
@@ -325,7 +478,8 @@ static unsigned measure(const struct series *series, struct truth *ret_truth)
 		fail_msg("undisturbed: %s", told->message);
 	ret_truth->after = read_store();
 	if (ret_truth->before)
-		assert_int_equal(strcmp(ret_truth->before, ret_truth->after) == 0, series->act->same_state);
+		assert_int_equal(
+			strcmp(ret_truth->before, ret_truth->after) == 0, series->act->effect == SAME_STATE);
 	return result.count;
 }
 
@@ -335,17 +489,18 @@ static void test_series(void **state)
 	const struct kind *kind = series->kind;
 	struct truth truth;
 	unsigned count = measure(series, &truth), runs = 0;
-	assert_true(count > 0);
+	/* opening, alone, writes nothing: it makes files at most, and locks them */
+	assert_true(count > 0 || (series->act->work == do_open && series->act->seed == &seed));
 	unsigned wished =
 		points && (!series->act->most || points < series->act->most) ? points : series->act->most;
 	unsigned stride = wished && count > wished ? count / wished : 1;
 	bool fired = true;
 	/* the number of calls is not always the same: on until none is met */
-	for (unsigned nth = 1; fired; nth += stride) {
+	for (unsigned nth = 1 + (unsigned)(series - all_series) % stride; fired; nth += stride) {
 		const struct syscalls_fault fault = { kind->ops, nth, kind->what, kind->errnum, kind->times };
 		struct syscalls_result result;
 		run(series->act, &fault, &result);
-		judge(&truth, &fault, &result);
+		judge(series->act, &truth, &fault, &result);
 		fired = result.fired;
 		runs++;
 	}
@@ -374,7 +529,6 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct series series[ACTS * KINDS];
 	parse(argc, argv);
 	store_init();
 	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -385,11 +539,16 @@ int main(int argc, char **argv)
 		lg_test_add("system calls", skip_all, NULL);
 		return lg_test_run("crash_syscalls");
 	}
-	live_dir = lg_test_path("live");
+	place = lg_test_path("place");
+	live_dir = lg_test_path("place/live");
+	if (mkdir(place, 0700) < 0)
+		return 1;
 	seed = make_seed();
 	seed_full = make_full_seed();
+	seed_old = make_old_seed();
+	damaged = make_damaged();
 	for (size_t i = 0; i < ACTS * KINDS; i++) {
-		struct series *one = &series[i];
+		struct series *one = &all_series[i];
 		one->act = &acts[i / KINDS];
 		if (points && points < one->act->most && i % KINDS % 5) /* of what takes long, some */
 			continue;
