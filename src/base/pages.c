@@ -6,10 +6,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+/* To whole small pages: a huge one at the end would be cleared and held for a few bytes. */
 static size_t rounded(size_t size)
 {
-	return (size + LG_PAGES_ALIGN - 1) & ~(LG_PAGES_ALIGN - 1);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return (size + page - 1) & ~(page - 1);
 }
 
 /* Aligned by asking for more, and giving back what is over on both sides. */

@@ -156,9 +156,10 @@ void lg_config_publish(struct lg_config *config, struct lg_published *room, uint
 	urcu_bp_synchronize_rcu();
 	order_after(config);
 	lg_published_free(former);
+	lg_cache_published(config, tree);
 	if (!moved)
 		return;
-	lg_state_remember(config, revision, tree);
+	lg_cache_remember(config, revision, tree);
 	const struct lg_snapshot snapshot = { revision, seq, tree };
 	config->in_subscriber = true;
 	for (size_t i = 0; i < config->subscriber_count; i++) {
@@ -388,6 +389,7 @@ int lg_config_open(const struct lg_config_options *options, struct lg_config **r
 	}
 	config->log = options->log;
 	config->clock = options->clock ? options->clock : lg_clock_system();
+	config->cache_limit = options->cache_bytes;
 	pthread_mutex_init(&config->lock, NULL);
 	pthread_cond_init(&config->turns, NULL);
 	lg_group_init(&config->group);
@@ -410,7 +412,7 @@ void lg_config_close(struct lg_config *config)
 		return;
 	lg_refusals_close(config);
 	lg_checkpoint_finish(config);
-	lg_state_forget_all(config);
+	lg_cache_clear(config);
 	lg_published_free(config->published);
 	lg_controls_clear(&config->controls);
 	lg_group_clear(&config->group);
@@ -458,7 +460,7 @@ static int follow_state(struct follow *follow, const struct lg_record *record, s
 	lg_tree_unref(follow->tree);
 	follow->tree = next;
 	follow->revision = record->seq;
-	lg_state_remember(follow->config, record->seq, next);
+	lg_cache_remember(follow->config, record->seq, next);
 	lg_state_count_cost(follow->config, record);
 	return 0;
 }

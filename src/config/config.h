@@ -32,6 +32,9 @@ struct lg_config_options {
 	struct lg_log *log;           /* NULL: sqlite in state_dir; else taken over (tests, wrappers) */
 	const struct lg_clock *clock; /* NULL: the system's */
 	bool readonly;
+	/* old states are kept in memory while they together take at most so many bytes beyond the published one, and forgotten
+	   least recently used first; 0: as many as that one and a quarter, at least 64 MiB */
+	size_t cache_bytes;
 	bool without_state; /* to examine a log that may be damaged: the published state stays the empty one */
 };
 

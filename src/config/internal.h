@@ -2,6 +2,7 @@
  *
  *	config.c      open, publish, refresh, subscribe          the lock, and turns at the log
  *	state.c       a tree at a revision, from checkpoint and log
+ *	cache.c       old states in memory, bounded by count and bytes
  *	apply.c       one record applied to a tree
  *	checkpoint.c  a tree as bytes and back
  *	checkpointer.c  when one is written, in a thread beside the writers
@@ -112,6 +113,9 @@ struct lg_config {
 	bool asks_before; /* one of them has a say */
 	struct lg_cached_tree cache[LG_TREE_CACHE];
 	uint64_t cache_clock;
+	size_t cache_limit; /* bytes; 0: by the size of the published state */
+	size_t published_bytes;
+	size_t freed_bytes; /* since the allocator was last asked to give back */
 	bool in_subscriber; /* one is being asked or told: nothing may be written meanwhile */
 	struct lg_checkpoint_job *checkpoint_job; /* being written, or written and not yet noted; NULL: none */
 	uint64_t damaged[LG_DAMAGED_MAX];         /* checkpoints that could not be read; 0: empty slot */
@@ -156,7 +160,7 @@ struct lg_state {
 	bool tail_goes_far;
 };
 void lg_state_clear(struct lg_state *state);
-/* The state in force after record `at`. */
+/* The state in force after record `at`, from checkpoint and log alone. */
 int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err);
 /* The records behind the newest checkpoint at or before `at`, walked one by one along the chain. */
 struct lg_tail {
@@ -165,9 +169,8 @@ struct lg_tail {
 	size_t controls;   /* how many of LG_CONTROL_KINDS */
 };
 int lg_state_tail(struct lg_config *config, uint64_t at, struct lg_tail *ret_tail, struct lg_error *err);
+/* The same, from what is cached if it can be. */
 int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret_tree, struct lg_error *err);
-void lg_state_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree);
-void lg_state_forget_all(struct lg_config *config);
 /* Counts a record that was appended or followed towards the next checkpoint. */
 void lg_state_count_cost(struct lg_config *config, const struct lg_record *record);
 
@@ -175,6 +178,17 @@ void lg_state_count_cost(struct lg_config *config, const struct lg_record *recor
 int lg_checkpoint_at(struct lg_config *config, uint64_t seq, struct lg_error *err);
 /* LG_ENOTFOUND when the newest retention recorded that it drops this revision. Lock held. */
 int lg_check_not_cut(struct lg_config *config, uint64_t to, struct lg_error *err);
+
+/* cache.c.  Lock held. */
+/* Notes what the published tree takes; NULL: there is none any more. */
+void lg_cache_published(struct lg_config *config, const struct lg_tree *tree);
+/* What trees of this process hold beyond the published ones. */
+size_t lg_cache_bytes(void);
+/* A reference, or NULL. */
+struct lg_tree *lg_cache_recall(struct lg_config *config, uint64_t revision);
+void lg_cache_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree);
+void lg_cache_bound(struct lg_config *config); /* drops the least recently used until the rest is within bounds */
+void lg_cache_clear(struct lg_config *config);
 
 /* apply.c */
 struct lg_restore_body {

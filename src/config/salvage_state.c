@@ -181,7 +181,7 @@ static int settle(struct pass *pass, const struct lg_log_head *at, bool has_chec
 	lg_tree_unref(salvaging->proven_tree);
 	salvaging->proven_tree = lg_tree_ref(pass->now.tree);
 	salvaging->proven = pass->now.revision;
-	lg_state_remember(salvaging->config, pass->now.revision, pass->now.tree);
+	lg_cache_remember(salvaging->config, pass->now.revision, pass->now.tree);
 	if (!pass->behind)
 		return 0;
 	pass->behind = false;

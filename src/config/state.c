@@ -22,41 +22,6 @@ void lg_state_clear(struct lg_state *state)
 	*state = (struct lg_state){ 0 };
 }
 
-/* --- the cache ----------------------------------------------------------------------------------------------------- */
-
-static struct lg_tree *recall(struct lg_config *config, uint64_t revision)
-{
-	for (size_t i = 0; i < LG_TREE_CACHE; i++) {
-		struct lg_cached_tree *slot = &config->cache[i];
-		if (slot->tree && slot->revision == revision) {
-			slot->used = ++config->cache_clock;
-			return lg_tree_ref(slot->tree);
-		}
-	}
-	return NULL;
-}
-
-void lg_state_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree)
-{
-	struct lg_cached_tree *slot = &config->cache[0];
-	for (size_t i = 0; i < LG_TREE_CACHE; i++) {
-		if (config->cache[i].tree && config->cache[i].revision == revision)
-			return;
-		if (config->cache[i].used < slot->used)
-			slot = &config->cache[i];
-	}
-	lg_tree_unref(slot->tree);
-	*slot = (struct lg_cached_tree){ revision, ++config->cache_clock, lg_tree_ref(tree) };
-}
-
-void lg_state_forget_all(struct lg_config *config)
-{
-	for (size_t i = 0; i < LG_TREE_CACHE; i++) {
-		lg_tree_unref(config->cache[i].tree);
-		config->cache[i] = (struct lg_cached_tree){ 0 };
-	}
-}
-
 /* --- the road --------------------------------------------------------------------------------------------------------- */
 
 /* A copy of a state record. */
@@ -76,10 +41,14 @@ struct road {
 	uint64_t
 		at; /* where the stretch being gathered ends, or the next one: the target of a restore of everything */
 	bool goes_on;
+	struct lg_config *config; /* whose cache may spare a part of it; NULL: it is to be gone whole */
+	struct lg_tree *known;    /* where it begins then: the state of that revision */
+	uint64_t known_revision;
 };
 
 static void road_clear(struct road *road)
 {
+	lg_tree_unref(road->known);
 	for (size_t i = 0; i < road->count; i++) {
 		free((char *)(uintptr_t)road->stones[i].record.body);
 		lg_tree_unref(road->stones[i].tree);
@@ -115,6 +84,10 @@ static int add_stone(struct road *road, const struct lg_record *record, struct l
 static int gather(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	struct road *road = arg;
+	road->known = road->config ? lg_cache_recall(road->config, record->seq) : NULL;
+	road->known_revision = record->seq;
+	if (road->known)
+		return STOP;
 	int rc = add_stone(road, record, err);
 	if (rc < 0 || record->kind != LG_KIND_RESTORE)
 		return rc;
@@ -190,6 +163,10 @@ static int gather_stretch(
 	if (rc < 0)
 		return rc;
 	uint64_t from = road->goes_on ? road->stones[road->count - 1].record.seq : *ret_checkpoint + 1;
+	if (road->known) {
+		from = road->known_revision;
+		*ret_checkpoint = 0;
+	}
 	return lg_log_has(config->log, from, end, err);
 }
 
@@ -269,6 +246,8 @@ static int replay(struct lg_config *config, struct road *road, struct lg_state *
 {
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *base_tree = lg_tree_ref(state->tree);
 	const struct lg_state base = { .revision = state->revision, .tree = base_tree };
+	/* who opens a log is likely to go back a few; who reads one old state has it and its neighbour */
+	const size_t near = road->config ? 2 : LG_TREE_CACHE / 2;
 	for (size_t i = road->count; i-- > 0;) {
 		struct stone *stone = &road->stones[i];
 		struct lg_tree *from = at_hand(road, stone, &base, state->tree);
@@ -282,7 +261,8 @@ static int replay(struct lg_config *config, struct road *road, struct lg_state *
 		state->tail_cost += stone->record.body_len + RECORD_COST;
 		state->tail_goes_far |= stone->is_part && !from;
 		stone->tree = stone->is_wanted ? lg_tree_ref(next) : NULL;
-		lg_state_remember(config, stone->record.seq, next);
+		if (i < near) /* the others would only drive out what was asked for */
+			lg_cache_remember(config, stone->record.seq, next);
 	}
 	return 0;
 }
@@ -305,14 +285,19 @@ static int check_checkpoint(struct lg_config *config, const struct lg_state *sta
 }
 
 /* ret_checkpoint: the one that may be to blame when this fails, 0: none. */
-static int load(struct lg_config *config, uint64_t at, struct lg_state *state, uint64_t *ret_checkpoint,
-	struct lg_error *err)
+static int load(struct lg_config *config, uint64_t at, bool use_cache, struct lg_state *state,
+	uint64_t *ret_checkpoint, struct lg_error *err)
 {
-	lg_cleanup(road_clear) struct road road = { 0 };
+	lg_cleanup(road_clear) struct road road = { .config = use_cache ? config : NULL };
 	int rc = gather_all(config, at, &road, ret_checkpoint, err);
 	if (rc < 0) {
 		*ret_checkpoint = 0;
 		return rc;
+	}
+	if (road.known) {
+		state->tree = lg_steal_ptr(&road.known);
+		state->revision = road.known_revision;
+		return replay(config, &road, state, err);
 	}
 	rc = *ret_checkpoint ? lg_log_checkpoint_read(config->log, *ret_checkpoint, read_checkpoint, state, err)
 			     : start_empty(state, err);
@@ -337,14 +322,15 @@ static bool note_damage(struct lg_config *config, uint64_t seq)
 }
 
 /* The log holds what a checkpoint holds: from one that is damaged, the road leads on to the one before it. */
-int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err)
+static int load_somehow(
+	struct lg_config *config, uint64_t at, bool use_cache, struct lg_state *ret_state, struct lg_error *err)
 {
 	struct lg_error first = LG_ERROR_INIT;
 	for (bool again = false;; again = true) {
 		struct lg_state state = { 0 };
 		uint64_t checkpoint = 0;
 		struct lg_error why = LG_ERROR_INIT;
-		int rc = load(config, at, &state, &checkpoint, &why);
+		int rc = load(config, at, use_cache, &state, &checkpoint, &why);
 		if (rc == 0) {
 			*ret_state = state;
 			return 0;
@@ -359,6 +345,11 @@ int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_st
 			*err = again ? first : why;
 		return again ? first.code : rc;
 	}
+}
+
+int lg_state_load(struct lg_config *config, uint64_t at, struct lg_state *ret_state, struct lg_error *err)
+{
+	return load_somehow(config, at, false, ret_state, err);
 }
 
 /* --- the tail --------------------------------------------------------------------------------------------------------- */
@@ -398,7 +389,7 @@ int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret
 	if (at > config->head.seq)
 		return lg_fail(err, LG_ENOTFOUND, 0,
 			"there is no r%" PRIu64 " yet; the newest record is r%" PRIu64, at, config->head.seq);
-	struct lg_tree *known = at ? recall(config, at) : NULL;
+	struct lg_tree *known = at ? lg_cache_recall(config, at) : NULL;
 	if (known) {
 		*ret_tree = known;
 		return 0;
@@ -416,7 +407,7 @@ int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret
 		revision = at; /* a record that is gone may have changed the state since */
 	else if (rc < 0)
 		return lg_fail(err, rc, 0, "%s", gone.message);
-	known = revision ? recall(config, revision) : NULL;
+	known = revision ? lg_cache_recall(config, revision) : NULL;
 	if (!known && revision == config->published->revision)
 		known = lg_tree_ref(config->published->tree);
 	if (known) {
@@ -424,11 +415,11 @@ int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret
 		return 0;
 	}
 	struct lg_state state = { 0 };
-	rc = lg_state_load(config, at, &state, err);
+	rc = load_somehow(config, at, true, &state, err);
 	if (rc < 0)
 		return rc;
 	if (revision)
-		lg_state_remember(config, revision, state.tree);
+		lg_cache_remember(config, revision, state.tree);
 	*ret_tree = lg_steal_ptr(&state.tree);
 	lg_state_clear(&state);
 	return 0;

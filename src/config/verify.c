@@ -289,7 +289,7 @@ static int check_state(struct verify *verify, const struct lg_record *record, st
 	lg_tree_unref(verify->tree);
 	verify->tree = next;
 	verify->revision = record->seq;
-	lg_state_remember(verify->config, record->seq, next);
+	lg_cache_remember(verify->config, record->seq, next);
 	return 0;
 }
 
