@@ -100,5 +100,4 @@ void lg_cache_clear(struct lg_config *config)
 {
 	for (size_t i = 0; i < LG_TREE_CACHE; i++)
 		forget(&config->cache[i]);
-	lg_cache_published(config, NULL);
 }

@@ -413,6 +413,7 @@ void lg_config_close(struct lg_config *config)
 	lg_refusals_close(config);
 	lg_checkpoint_finish(config);
 	lg_cache_clear(config);
+	lg_cache_published(config, NULL);
 	lg_published_free(config->published);
 	lg_controls_clear(&config->controls);
 	lg_group_clear(&config->group);
