@@ -290,11 +290,13 @@ struct range {
 };
 
 struct choice {
+	const struct lg_found *found;
 	struct lg_chain *chain;
 	uint32_t *leaves;
 	size_t leaf_count;
 	struct range *ranges; /* taken, in order */
 	size_t range_count;
+	bool indexed;
 };
 
 static int compare_leaves(const void *a, const void *b, void *arg)
@@ -306,6 +308,41 @@ static int compare_leaves(const void *a, const void *b, void *arg)
 	/* of two equally long ones the one whose last row was found first is better: rank is in that order */
 	by = by ? by : compare_numbers(other->seq, one->seq);
 	return by ? by : compare_numbers(one->row, other->row);
+}
+
+/* Does the index say this hash (1), only others (-1), or nothing (0)? */
+static int witness(const struct lg_found *found, const struct lg_link *link)
+{
+	size_t low = 0, high = found->claim_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (found->claims[middle].seq < link->seq)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	int said = 0;
+	for (; low < found->claim_count && found->claims[low].seq == link->seq; low++) {
+		if (memcmp(found->claims[low].hash, link->hash, LG_HASH_SIZE) == 0)
+			return 1;
+		said = -1;
+	}
+	return said;
+}
+
+/* A page of another store holds records that follow from each other just as well; the index gives them away.  The longest
+ * way tells whether there is an index: then it knows the others, too. */
+static bool is_foreign(struct choice *choice, uint32_t leaf)
+{
+	const struct lg_link *links = choice->chain->links;
+	int64_t balance = 0, count = 0;
+	for (uint32_t i = leaf; i != LG_NONE; i = links[i].parent) {
+		balance += witness(choice->found, &links[i]);
+		count++;
+	}
+	if (choice->range_count == 0)
+		choice->indexed = balance > count / 2;
+	return choice->indexed ? balance <= 0 : balance < 0;
 }
 
 /* Takes the way to a leaf, unless something of it is taken. */
@@ -324,7 +361,7 @@ static void take(struct choice *choice, uint32_t leaf)
 		else
 			high = middle;
 	}
-	if (low < choice->range_count && choice->ranges[low].first <= range.last)
+	if ((low < choice->range_count && choice->ranges[low].first <= range.last) || is_foreign(choice, leaf))
 		return;
 	memmove(&choice->ranges[low + 1], &choice->ranges[low],
 		(choice->range_count - low) * sizeof *choice->ranges);
@@ -334,7 +371,7 @@ static void take(struct choice *choice, uint32_t leaf)
 		links[i].chosen = true;
 }
 
-static int choose(struct lg_chain *chain, struct lg_error *err)
+static int choose(const struct lg_found *found, struct lg_chain *chain, struct lg_error *err)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < chain->count; i++) {
@@ -345,7 +382,7 @@ static int choose(struct lg_chain *chain, struct lg_error *err)
 	lg_autofree struct range *ranges = calloc(count + 1, sizeof *ranges);
 	if (!leaves || !ranges)
 		return lg_fail_nomem(err);
-	struct choice choice = { .chain = chain, .leaves = leaves, .ranges = ranges };
+	struct choice choice = { .found = found, .chain = chain, .leaves = leaves, .ranges = ranges };
 	for (size_t i = 0; i < chain->count; i++) {
 		const struct lg_link *link = &chain->links[i];
 		if (!link->followed && !link->computed && link->row != LG_NONE)
@@ -367,7 +404,7 @@ int lg_chain_build(struct lg_pages *pages, struct lg_found *found, struct lg_cha
 	struct build build = { .pages = pages, .found = found, .chain = chain };
 	int rc = link_all(&build, progress, err);
 	lg_buf_clear(&build.buf);
-	return rc < 0 ? rc : choose(chain, err);
+	return rc < 0 ? rc : choose(found, chain, err);
 }
 
 /* --- asking ----------------------------------------------------------------------------------------------------------- */
