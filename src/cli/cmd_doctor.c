@@ -138,7 +138,8 @@ static const char *todo_for(int code)
 	case LG_ENEWER:
 		return "use the lastgood that wrote it, or a newer one";
 	case LG_ECORRUPT:
-		return "stop writing, keep a copy of the state directory, and bring the log back from a backup";
+		return "stop writing; 'lastgood recover salvage --to DIR' makes a new store of what it still holds, or put a "
+		       "backup of the directory in its place";
 	case LG_EPERM:
 		return "run lastgood as the owner of the state directory";
 	case LG_EBUSY:

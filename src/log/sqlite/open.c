@@ -244,12 +244,14 @@ static int check_identity(const struct lg_sqlite *s, const struct identity *iden
 	if (is_empty(identity))
 		return lg_fail(err, LG_ECORRUPT, 0,
 			"the log '%s' is empty: if making it was cut short, run 'lastgood init' again; if it "
-			"held something, "
-			"put a backup of its directory in its place",
+			"held something, 'lastgood recover salvage --to DIR' looks for it, or put a backup of its "
+			"directory in its place",
 			s->path);
 	if (identity->application_id != LG_SQLITE_APPLICATION_ID)
 		return lg_fail(err, LG_ECORRUPT, 0,
-			"'%s' is a database, but no log of lastgood: name another state directory", s->path);
+			"'%s' is a database, but no log of lastgood: name another state directory; if it was "
+			"one, 'lastgood recover salvage --to DIR' looks for what is left of it",
+			s->path);
 	if (identity->format > LG_SQLITE_FORMAT) {
 		read_writer(s, writer, sizeof writer);
 		return lg_fail(err, LG_ENEWER, 0,

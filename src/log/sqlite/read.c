@@ -116,8 +116,8 @@ static int bad(const struct lg_sqlite *s, uint64_t seq, const char *what, struct
 		return lg_fail_nomem(err);
 	return lg_fail(err, LG_ECORRUPT, 0,
 		"record %" PRIu64
-		" in '%s' is damaged (%s): copy the directory aside before anything else, then put a "
-		"backup of it in its place",
+		" in '%s' is damaged (%s): 'lastgood recover salvage --to DIR' makes a new store of what it still "
+		"holds and leaves it as it is; or put a backup of its directory in its place",
 		seq, s->path, what);
 }
 

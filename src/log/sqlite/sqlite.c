@@ -59,9 +59,8 @@ static int code_of(int sqlite_rc)
 int lg_sqlite_damaged(const struct lg_sqlite *s, const char *what, const char *why, struct lg_error *err)
 {
 	return lg_fail(err, LG_ECORRUPT, 0,
-		"cannot %s '%s': the file is damaged (%s): copy its directory aside before anything else, then "
-		"put a "
-		"backup of it in its place",
+		"cannot %s '%s': the file is damaged (%s): 'lastgood recover salvage --to DIR' makes a new store "
+		"of what it still holds and leaves it as it is; or put a backup of its directory in its place",
 		what, s->path, why);
 }
 
@@ -83,9 +82,9 @@ int(lg_sqlite_fail)(const struct lg_sqlite *s, int sqlite_rc, const char *what, 
 		return lg_fail(err, code, 0, "cannot %s '%s': too large for one record", what, s->path);
 	if ((sqlite_rc & 0xff) == SQLITE_NOTADB)
 		return lg_fail(err, code, 0,
-			"cannot %s '%s': it is not even a database: name another state directory, or put a "
-			"backup in its "
-			"place",
+			"cannot %s '%s': it is not even a database: name another state directory; or "
+			"'lastgood recover salvage --to DIR' makes a new store of what it still holds, or put a "
+			"backup of its directory in its place",
 			what, s->path);
 	if (code == LG_ECORRUPT)
 		return lg_sqlite_damaged(s, what, sqlite3_errstr(sqlite_rc), err);
