@@ -48,8 +48,8 @@ struct lg_salvaging {
 	bool head_known;             /* it is the state of the newest record */
 	struct lg_range *unread;     /* seqs whose state nobody knows any more */
 	size_t unread_count, unread_size;
-	size_t later_applied, later_skipped; /* changes behind it that were made again, and could not be */
-	struct lg_tree *tree;                /* the state of the new store */
+	size_t later_applied; /* changes behind it that were made again */
+	struct lg_tree *tree; /* the state of the new store */
 	struct lg_controls controls;
 	bool controls_known;
 

@@ -112,13 +112,76 @@ int lg_salvage_copy_checkpoints(struct lg_salvaging *salvaging, struct lg_error 
 	return 0;
 }
 
+/* --- what a record does, without asking on what ------------------------------------------------------------------------------ */
+
+static int put_all(
+	struct lg_tree_edit *edit, const struct lg_changeset *set, uint64_t seq, struct lg_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc >= 0 && i < set->count; i++) {
+		const struct lg_change *change = &set->items[i];
+		size_t len = strlen(change->key);
+		rc = change->value
+			? lg_tree_edit_put(edit, change->key, len, change->value, change->value_len, seq, err)
+			: lg_tree_edit_remove(edit, change->key, len, err);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static int edit_change(
+	struct lg_tree_edit *edit, const struct lg_record *record, uint64_t seq, struct lg_error *err)
+{
+	lg_cleanup(lg_json_freep) json_t *body = NULL;
+	lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT;
+	int rc = lg_json_parse(record->body, record->body_len, record->body_len, &body, err);
+	if (rc == 0)
+		rc = lg_changeset_from_body(body, &set, err);
+	return rc < 0 ? rc : put_all(edit, &set, seq, err);
+}
+
+static int edit_restore(struct lg_salvaging *salvaging, struct lg_tree_edit *edit,
+	const struct lg_record *record, uint64_t seq, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *from = NULL;
+	struct lg_restore_body body;
+	int rc = lg_restore_body_parse(record, &body, err);
+	if (rc < 0)
+		return rc;
+	rc = lg_state_tree_at(salvaging->config, body.to, &from, err);
+	if (rc == 0)
+		rc = lg_tree_edit_restore(edit, from, &body.scope, seq, err);
+	lg_scope_clear(&body.scope);
+	return rc;
+}
+
+/* What a record does, on a state that may not be the one it was made on. 0, LG_ENOTFOUND: what it brings back is lost. */
+static int apply_anyway(struct lg_salvaging *salvaging, struct lg_tree *base, const struct lg_record *record,
+	uint64_t seq, struct lg_tree **ret_tree, struct lg_error *err)
+{
+	struct lg_error why = LG_ERROR_INIT;
+	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(base);
+	if (!edit)
+		return lg_fail_nomem(err);
+	int rc = record->redacted                 ? LG_ENOTFOUND
+		: record->kind == LG_KIND_RESTORE ? edit_restore(salvaging, edit, record, seq, &why)
+						  : edit_change(edit, record, seq, &why);
+	if (rc == LG_ENOMEM || rc == LG_EIO) {
+		if (err)
+			*err = why;
+		return rc;
+	}
+	if (rc < 0)
+		return LG_ENOTFOUND;
+	*ret_tree = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	return 0;
+}
+
 /* --- through all records ------------------------------------------------------------------------------------------------- */
 
 struct pass {
 	struct lg_salvaging *salvaging;
 	struct lg_salvage_state now;
-	bool known;  /* now.tree is the state after the record last seen */
-	bool maybe;  /* it may be: the next record's root tells */
+	bool known;  /* now.tree is the state after the record last seen; else it comes as near as can be */
 	bool behind; /* a gap: the next state that is known wants a checkpoint */
 	bool controls_known;
 	size_t gap, checkpoint; /* the next of each */
@@ -177,7 +240,6 @@ static int settle(struct pass *pass, const struct lg_log_head *at, bool has_chec
 {
 	struct lg_salvaging *salvaging = pass->salvaging;
 	pass->known = true;
-	pass->maybe = true;
 	lg_tree_unref(salvaging->proven_tree);
 	salvaging->proven_tree = lg_tree_ref(pass->now.tree);
 	salvaging->proven = pass->now.revision;
@@ -230,7 +292,6 @@ static int cross_gap(struct pass *pass, const struct lg_salvage_gap *gap, struct
 	if (rc < 0)
 		return rc == LG_ENOTFOUND ? 0 : rc;
 	adopt(pass, &state);
-	pass->maybe = true;
 	if (seq != gap->gap.last)
 		return 0; /* what follows in the gap is not in it: the next root tells */
 	struct lg_log_head at = { .seq = seq };
@@ -239,28 +300,27 @@ static int cross_gap(struct pass *pass, const struct lg_salvage_gap *gap, struct
 	return rc < 0 ? rc : settle(pass, &at, true, err);
 }
 
-/* 0 applied, 1 not. */
-static int try_apply(struct pass *pass, const struct lg_record *record, struct lg_error *err)
+/* The root tells whether the state is what it should be; it may become so again when what is lost is overwritten. */
+static int take_state(struct pass *pass, const struct lg_record *record, struct lg_error *err)
 {
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *base =
-		pass->maybe ? lg_tree_ref(pass->now.tree) : lg_tree_empty();
 	struct lg_tree *next = NULL;
-	struct lg_error why = LG_ERROR_INIT;
-	if (!base)
-		return lg_fail_nomem(err);
-	/* from an empty state only a restore of everything leads anywhere: its root tells */
-	int rc = lg_apply_record(pass->salvaging->config, base, NULL, record, &next, &why);
-	if (rc == LG_ENOMEM || rc == LG_EIO) {
-		if (err)
-			*err = why;
-		return rc;
+	struct lg_error differs = LG_ERROR_INIT;
+	int rc = apply_anyway(pass->salvaging, pass->now.tree, record, record->seq, &next, err);
+	if (rc == 0) {
+		lg_tree_unref(pass->now.tree);
+		pass->now.tree = next;
+		pass->known = lg_check_root(next, record, &differs) == 0;
+	} else if (rc == LG_ENOTFOUND) {
+		pass->known = false;
+		rc = 0;
 	}
-	if (rc < 0)
-		return 1;
-	lg_tree_unref(pass->now.tree);
-	pass->now.tree = next;
-	pass->now.revision = record->seq;
-	return 0;
+	if (rc == 0 && pass->known) {
+		pass->now.revision = record->seq;
+		rc = note_unread(pass, record->seq - 1, err);
+	} else if (pass->unread_from == 0) {
+		pass->unread_from = record->seq;
+	}
+	return rc;
 }
 
 static int fold(struct pass *pass, const struct lg_record *record, struct lg_error *err)
@@ -305,18 +365,8 @@ static int take_record(void *arg, const struct lg_record *record, struct lg_erro
 		rc = cross_gap(pass, &salvaging->gaps[pass->gap++], err);
 	if (rc == 0)
 		rc = fold(pass, record, err);
-	if (rc == 0 && lg_kind_is_state(record->kind)) {
-		rc = try_apply(pass, record, err);
-		if (rc == 0)
-			rc = note_unread(pass, record->seq - 1, err);
-		if (rc == 1) {
-			pass->known = pass->maybe = false;
-			pass->unread_from = pass->unread_from ? pass->unread_from : record->seq;
-			rc = 0;
-		} else if (rc == 0) {
-			pass->known = true;
-		}
-	}
+	if (rc == 0 && lg_kind_is_state(record->kind))
+		rc = take_state(pass, record, err);
 	if (rc == 0 && pass->known)
 		rc = settle(pass, &at, false, err);
 	return rc < 0 ? rc : take_checkpoint(pass, record, err);
@@ -339,7 +389,7 @@ static int finish(struct pass *pass, struct lg_error *err)
 
 int lg_salvage_find_states(struct lg_salvaging *salvaging, struct lg_error *err)
 {
-	struct pass pass = { .salvaging = salvaging, .known = true, .maybe = true, .controls_known = true };
+	struct pass pass = { .salvaging = salvaging, .known = true, .controls_known = true };
 	pass.now.tree = lg_tree_empty();
 	salvaging->proven_tree = lg_tree_empty();
 	if (!pass.now.tree || !salvaging->proven_tree) {
@@ -361,67 +411,19 @@ struct later {
 	uint64_t seq; /* of the change that will say it */
 };
 
-static int restore_later(
-	struct later *later, struct lg_tree_edit *edit, const struct lg_record *record, struct lg_error *err)
-{
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *from = NULL;
-	struct lg_restore_body body;
-	int rc = lg_restore_body_parse(record, &body, err);
-	if (rc < 0)
-		return rc;
-	rc = lg_state_tree_at(later->salvaging->config, body.to, &from, err);
-	if (rc == 0)
-		rc = lg_tree_edit_restore(edit, from, &body.scope, later->seq, err);
-	lg_scope_clear(&body.scope);
-	return rc;
-}
-
-static int change_edit(
-	struct lg_tree_edit *edit, const struct lg_changeset *set, uint64_t seq, struct lg_error *err)
-{
-	int rc = 0;
-	for (size_t i = 0; rc >= 0 && i < set->count; i++) {
-		const struct lg_change *change = &set->items[i];
-		size_t len = strlen(change->key);
-		rc = change->value
-			? lg_tree_edit_put(edit, change->key, len, change->value, change->value_len, seq, err)
-			: lg_tree_edit_remove(edit, change->key, len, err);
-	}
-	return rc < 0 ? rc : 0;
-}
-
-static int change_later(const struct later *later, struct lg_tree_edit *edit, const struct lg_record *record,
-	struct lg_error *err)
-{
-	lg_cleanup(lg_json_freep) json_t *body = NULL;
-	lg_cleanup(lg_changeset_clear) struct lg_changeset set = LG_CHANGESET_INIT;
-	int rc = lg_json_parse(record->body, record->body_len, record->body_len, &body, err);
-	if (rc == 0)
-		rc = lg_changeset_from_body(body, &set, err);
-	return rc < 0 ? rc : change_edit(edit, &set, later->seq, err);
-}
-
 /* What a proven record did, once more on what is at hand. */
 static int redo(void *arg, const struct lg_record *record, struct lg_error *err)
 {
 	struct later *later = arg;
 	struct lg_salvaging *salvaging = later->salvaging;
-	struct lg_error why = LG_ERROR_INIT;
-	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(later->tree);
-	if (!edit)
-		return lg_fail_nomem(err);
-	int rc = record->redacted                 ? LG_ENOTFOUND
-		: record->kind == LG_KIND_RESTORE ? restore_later(later, edit, record, &why)
-						  : change_later(later, edit, record, &why);
-	if (rc == LG_ENOMEM)
-		return lg_fail_nomem(err);
-	if (rc < 0) {
-		salvaging->later_skipped++;
+	struct lg_tree *next = NULL;
+	int rc = apply_anyway(salvaging, later->tree, record, later->seq, &next, err);
+	if (rc == LG_ENOTFOUND)
 		return json_array_append_new(salvaging->skipped, json_integer((json_int_t)record->seq)) < 0
 			? lg_fail_nomem(err)
 			: 0;
-	}
-	struct lg_tree *next = lg_tree_edit_commit(lg_steal_ptr(&edit));
+	if (rc < 0)
+		return rc;
 	lg_tree_unref(later->tree);
 	later->tree = next;
 	salvaging->later_applied++;
@@ -517,7 +519,7 @@ static int change_tree(struct own *own, uint64_t seq, struct lg_error *err)
 	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(salvaging->tree);
 	if (!edit)
 		return lg_fail_nomem(err);
-	int rc = change_edit(edit, &own->set, seq, err);
+	int rc = put_all(edit, &own->set, seq, err);
 	if (rc < 0)
 		return rc;
 	lg_tree_unref(salvaging->tree);
