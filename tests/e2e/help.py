@@ -25,7 +25,7 @@ commands = re.findall(r"^## lastgood (.+)$", markdown, re.M)
 wanted = ["init", "set", "get", "unset", "list", "import", "export", "schema show", "schema set", "schema unset",
           "schema import", "schema strict", "history", "show", "diff", "mark", "hold", "release", "rollback config",
           "rollback list", "rollback show", "rollback undo", "rollback resume", "recover at", "recover key", "recover verify",
-          "recover salvage", "validate", "monitor", "doctor"]
+          "recover salvage", "trim", "validate", "monitor", "doctor"]
 check("every command is in the reference", sorted(commands) == sorted(wanted), commands)
 
 with open(os.path.join(REPO, "docs", "commands.md"), encoding="utf-8") as file:
