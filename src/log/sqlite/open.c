@@ -213,9 +213,9 @@ static int identify(const struct lg_sqlite *s, struct identity *ret_identity, st
 		rc = read_number(s, "PRAGMA user_version", &ret_identity->format, err);
 	if (rc == 0)
 		rc = read_number(s, "SELECT count(*) FROM sqlite_schema", &ret_identity->objects, err);
-	if (outermost)
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-	return rc;
+	/* for want of memory it may still be open, and what follows would fail for a reason of its own */
+	int ended = outermost ? sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL) : SQLITE_OK;
+	return rc == 0 && ended != SQLITE_OK ? lg_sqlite_fail(s, ended, "read the log", err) : rc;
 }
 
 static bool is_empty(const struct identity *identity)

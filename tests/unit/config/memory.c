@@ -1,11 +1,28 @@
 /* Every allocation fails once, the 1st, the 2nd, … until a run in which none does.  A call then says LG_ENOMEM and nothing
  * is written, or it succeeded without that allocation; either way the config goes on with the state that everybody else
  * finds.  Under ASan nothing leaks.  The linker puts the functions here in front of the allocator (--wrap), so what fails
- * is lastgood's own; jansson's allocations go through ours (model/value.c). */
+ * is lastgood's own; jansson's allocations go through ours (model/value.c).
+ *
+ *	memory            on a log in memory
+ *	memory --disk     on one in SQLite, where there are files, and checkpoints among them */
 #include "config/store.h"
 #include "support/allocation.h"
 
 #include <inttypes.h>
+#include <unistd.h>
+
+/* No power fails here, so nothing has to wait for the disk. */
+int fsync(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	return 0;
+}
 
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
 
@@ -76,6 +93,25 @@ static int do_origins(struct lg_config *config, struct lg_error *err)
 	return lg_config_origins(config, 2, 5, items, 2, err);
 }
 
+static int do_old_state(struct lg_config *config, struct lg_error *err)
+{
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
+	int rc = lg_config_tree_at(config, 3, &tree, err);
+	return rc < 0 ? rc : lg_config_tree_at(config, 6, &tree, err);
+}
+
+static int ignore_record(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	(void)arg, (void)record, (void)err;
+	return 0;
+}
+
+static int do_query(struct lg_config *config, struct lg_error *err)
+{
+	const struct lg_log_query below = { .key = "a/", .newest_first = true };
+	return lg_config_query(config, &below, ignore_record, NULL, err);
+}
+
 struct row {
 	const char *name;
 	int (*work)(struct lg_config *config, struct lg_error *err);
@@ -93,6 +129,8 @@ static const struct row rows[] = {
 	{ "checkpoint", do_checkpoint, false },
 	{ "history", do_history, false },
 	{ "target", do_target, false },
+	{ "old state", do_old_state, false },
+	{ "query", do_query, true },
 	{ "origins", do_origins, false },
 };
 
@@ -188,10 +226,11 @@ static void test_nth_allocation_of_open_fails(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	store_init();
-	store_use_memory();
+	if (argc < 2 || strcmp(argv[1], "--disk") != 0)
+		store_use_memory();
 	lg_test_rows("the nth allocation fails", test_nth_allocation_fails, rows, sizeof rows / sizeof *rows,
 		sizeof *rows, offsetof(struct row, name));
 	lg_test_add("the nth allocation of open fails", test_nth_allocation_of_open_fails, NULL);
