@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/show.h"
+#include "config/verify.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "model/secret.h"
@@ -16,9 +17,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define CHAIN_RECORDS 1000
-#define FREE_BYTES    ((uint64_t)64 * 1024 * 1024)
-#define FREE_INODES   1000
+#define SAMPLE      1000 /* records that are verified */
+#define FREE_BYTES  ((uint64_t)64 * 1024 * 1024)
+#define FREE_INODES 1000
 /* 2026-01-01: no correct clock is behind the program's own making */
 #define EARLIEST_US 1767225600000000
 
@@ -149,42 +150,53 @@ static const char *todo_for(int code)
 	}
 }
 
-static void check_chain(struct doctor *doctor, struct lg_log *log)
+/* ret_fine: what can be examined further. */
+static void check_store(struct doctor *doctor, struct lg_log *log, bool *ret_fine)
 {
 	struct lg_error err = LG_ERROR_INIT;
 	struct lg_log_head head = { 0 };
 	uint64_t first = 0;
-	int rc = lg_log_check(log, false, &err);
-	if (rc == 0)
-		rc = lg_log_head(log, &head, &err);
+	int rc = lg_log_head(log, &head, &err);
 	if (rc == 0)
 		rc = lg_log_first(log, &first, &err);
 	if (rc < 0) {
 		say(doctor, "log", WRONG, todo_for(rc), "%s", err.message);
 		return;
 	}
-	say(doctor, "log", FINE, NULL, "%llu records, the oldest is %llu", (unsigned long long)head.seq,
-		(unsigned long long)first);
-	if (head.seq == 0)
-		return;
-	uint64_t from = head.seq >= CHAIN_RECORDS ? head.seq - CHAIN_RECORDS + 1 : 1;
-	from = from > first ? from : first;
-	uint64_t count = head.seq - from + 1;
-	rc = lg_log_verify_chain(log, from, head.seq, &err);
-	if (rc < 0)
+	say(doctor, "log", FINE, NULL, "%llu records, the oldest without a gap behind it is %llu",
+		(unsigned long long)head.seq, (unsigned long long)first);
+	*ret_fine = head.seq != 0;
+}
+
+/* Takes the log over. */
+static void check_chain(struct doctor *doctor, struct lg_log *log)
+{
+	lg_cleanup(lg_verify_report_clear) struct lg_verify_report report = { 0 };
+	struct lg_error err = LG_ERROR_INIT;
+	const struct lg_verify_options options = {
+		.state_dir = doctor->cli->session.state_dir, .log = log, .sample = SAMPLE
+	};
+	int rc = lg_verify(&options, &report, &err);
+	if (rc == 0 && report.problems.count)
+		say(doctor, "hash chain", WRONG, todo_for(LG_ECORRUPT),
+			"%s: %s; 'lastgood recover verify' looks at all of it",
+			report.problems.items[0].subject, report.problems.items[0].message);
+	else if (rc < 0)
 		say(doctor, "hash chain", WRONG, todo_for(rc), "%s", err.message);
 	else
-		say(doctor, "hash chain", FINE, NULL, "the newest %llu records follow from each other",
-			(unsigned long long)count);
+		say(doctor, "hash chain", FINE, NULL,
+			"%llu records follow from each other and lead to their roots",
+			(unsigned long long)report.records);
 }
 
 static void check_log(struct doctor *doctor)
 {
-	struct lg_session *session = &doctor->cli->session;
 	lg_cleanup(lg_log_closep) struct lg_log *log = NULL;
+	struct lg_session *session = &doctor->cli->session;
 	lg_cleanup(lg_buf_clear) struct lg_buf url = LG_BUF_INIT;
 	struct lg_log_open open = { .readonly = true, .clock = lg_clock_system() };
 	struct lg_error err = LG_ERROR_INIT;
+	bool fine = false;
 	const char *named = session->topology ? session->topology->log_url : NULL;
 	if (named && strcmp(named, "sqlite") != 0)
 		lg_buf_adds(&url, named);
@@ -196,7 +208,9 @@ static void check_log(struct doctor *doctor)
 	if (rc < 0)
 		say(doctor, "log", WRONG, todo_for(rc), "%s", err.message);
 	else
-		check_chain(doctor, log);
+		check_store(doctor, log, &fine);
+	if (fine)
+		check_chain(doctor, lg_steal_ptr(&log));
 }
 
 /* --- the configuration ---------------------------------------------------------------------------------------------------------------- */

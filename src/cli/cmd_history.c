@@ -20,7 +20,9 @@ struct history_state {
 	uint64_t limit;
 	struct lg_table rows;
 	json_t *items;
+	json_t *gaps;
 	uint64_t count;
+	uint64_t previous; /* seq of the record told last, 0: none yet */
 	bool more;
 };
 
@@ -53,6 +55,38 @@ static int history_row(struct history_state *state, const struct lg_record *reco
 	lg_table_add(&state->rows, LG_STYLE_PLAIN, what);
 	lg_table_add(&state->rows, LG_STYLE_DIM, record->reason);
 	return 0;
+}
+
+static int add_gap(struct history_state *state, const struct lg_log_gap *gap, struct lg_error *err)
+{
+	const char *why = gap->reason == LG_GAP_LOST ? "lost" : "dropped by retention";
+	if (!state->table) {
+		json_t *json = json_pack("{s:I, s:I, s:s}", "first", (json_int_t)gap->first, "last",
+			(json_int_t)gap->last, "why", why);
+		return json_array_append_new(state->gaps, json) < 0 ? lg_fail_nomem(err) : 0;
+	}
+	lg_table_addf(&state->rows, LG_STYLE_DIM, "r%llu…r%llu", (unsigned long long)gap->first,
+		(unsigned long long)gap->last);
+	for (size_t i = 0; i < 4; i++)
+		lg_table_add(&state->rows, LG_STYLE_DIM, "");
+	lg_table_add(&state->rows, LG_STYLE_WARN, why);
+	lg_table_add(&state->rows, LG_STYLE_DIM, "");
+	return 0;
+}
+
+/* What is gone between the record told last and the next older one, at `seq`; 0: there is none. */
+static int tell_gaps(struct history_state *state, uint64_t seq, struct lg_error *err)
+{
+	struct lg_log_gap gap;
+	int rc = 0;
+	for (uint64_t at = state->previous; at > seq + 1; at = gap.first) {
+		rc = lg_config_gap(state->cli->session.config, at - 1, &gap, err);
+		if (rc <= 0 || gap.last < seq)
+			break;
+		rc = add_gap(state, &gap, err);
+	}
+	state->previous = seq;
+	return rc < 0 ? rc : 0;
 }
 
 static int history_item(
@@ -91,9 +125,10 @@ static int history_record(void *arg, const struct lg_record *record, struct lg_e
 		return 1;
 	}
 	state->count++;
-	if (!state->table)
-		return history_item(state, record, NULL, err);
-	int rc = lg_record_what(record, &what);
+	int rc = tell_gaps(state, record->seq, err);
+	if (rc < 0 || !state->table)
+		return rc < 0 ? rc : history_item(state, record, NULL, err);
+	rc = lg_record_what(record, &what);
 	return rc < 0 ? lg_fail_nomem(err) : history_row(state, record, lg_buf_str(&what));
 }
 
@@ -106,12 +141,15 @@ static int history_key_event(void *arg, const struct lg_key_event *event, struct
 		return 1;
 	}
 	state->count++;
+	int rc = tell_gaps(state, event->record->seq, err);
+	if (rc < 0)
+		return rc;
 	if (!state->table)
 		return history_item(
 			state, event->record, lg_show_value_json(event->value, event->value_len), err);
 	if (event->value)
 		lg_show_value(event->value, event->value_len, &value);
-	int rc = lg_buf_check(&value, err);
+	rc = lg_buf_check(&value, err);
 	return rc < 0 ? rc : history_row(state, event->record, event->value ? lg_buf_str(&value) : "(absent)");
 }
 
@@ -159,8 +197,8 @@ static int history_print(
 	if (state->table)
 		return state->count ? lg_table_print(&state->rows, &cli->output, err) : 0;
 	return lg_output_document(&cli->output,
-		json_pack("{s:O, s:b, s:I}", "history", state->items, "more", (int)state->more,
-			"refusals_waiting", (json_int_t)refusals),
+		json_pack("{s:O, s:O, s:b, s:I}", "history", state->items, "gaps", state->gaps, "more",
+			(int)state->more, "refusals_waiting", (json_int_t)refusals),
 		err);
 }
 
@@ -171,10 +209,13 @@ static int run_history(struct lg_cli *cli, struct lg_error *err)
 		"REASON" };
 	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
 	lg_cleanup(lg_json_freep) json_t *items = json_array();
+	lg_cleanup(lg_json_freep) json_t *gaps = json_array();
 	const char *word = cli->args.word_count ? cli->args.words[0] : NULL;
-	struct history_state state = { .cli = cli, .table = lg_output_is_table(&cli->output), .items = items };
+	struct history_state state = {
+		.cli = cli, .table = lg_output_is_table(&cli->output), .items = items, .gaps = gaps
+	};
 	int64_t limit = 0;
-	int rc = items ? 0 : lg_fail_nomem(err);
+	int rc = items && gaps ? 0 : lg_fail_nomem(err);
 	if (rc == 0)
 		rc = lg_args_number(&cli->args, "limit", 0, INT64_MAX, DEFAULT_LIMIT, &limit, err);
 	if (rc == 0 && word)
@@ -190,6 +231,8 @@ static int run_history(struct lg_cli *cli, struct lg_error *err)
 		if (i != 2)
 			lg_table_keep_whole(&state.rows, i); /* all before what and why, but the actor */
 	rc = history_read(cli, &state, word, err);
+	if (rc >= 0 && !state.more)
+		rc = tell_gaps(&state, 0, err);
 	if (rc >= 0)
 		rc = history_print(cli, &state, word, err);
 	lg_table_clear(&state.rows);
@@ -294,6 +337,13 @@ static int run_show(struct lg_cli *cli, struct lg_error *err)
 		return rc;
 	struct lg_log_query query = { .from = seq, .to = seq, .limit = 1 };
 	rc = lg_config_query(cli->session.config, &query, show_record, args, err);
+	struct lg_log_gap gap;
+	if (rc == 0 && !shown.found && lg_config_gap(cli->session.config, seq, &gap, err) == 1 &&
+		gap.last >= seq)
+		rc = lg_fail(err, LG_ENOTFOUND, 0, "record %llu %s; the next one that is there is r%llu",
+			(unsigned long long)seq,
+			gap.reason == LG_GAP_LOST ? "was lost to damage" : "was dropped by retention",
+			(unsigned long long)gap.last + 1);
 	if (rc == 0 && !shown.found)
 		rc = lg_fail(err, LG_ENOTFOUND, 0, "there is no record %llu: 'lastgood history' lists them",
 			(unsigned long long)seq);
