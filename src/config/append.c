@@ -8,7 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fill(const struct lg_config *config, const struct lg_author *author, const struct lg_draft *draft,
+/* Nobody can guess them, but they are no secret: so they are fetched for many records at once.  Lock held. */
+static void take_id(struct lg_group *group, uint8_t ret_id[LG_ID_SIZE])
+{
+	if (group->id_count == 0) {
+		lg_random_bytes(group->ids, sizeof group->ids);
+		group->id_count = sizeof group->ids / sizeof *group->ids;
+	}
+	memcpy(ret_id, group->ids[--group->id_count], LG_ID_SIZE);
+}
+
+static void fill(struct lg_config *config, const struct lg_author *author, const struct lg_draft *draft,
 	const uint8_t *id, struct lg_record *record)
 {
 	*record = (struct lg_record){
@@ -27,10 +37,10 @@ static void fill(const struct lg_config *config, const struct lg_author *author,
 	if (id)
 		memcpy(record->id, id, LG_ID_SIZE);
 	else
-		lg_random_bytes(record->id, LG_ID_SIZE);
+		take_id(&config->group, record->id);
 }
 
-static void fill_all(const struct lg_config *config, struct lg_request *request, const struct lg_author *author,
+static void fill_all(struct lg_config *config, struct lg_request *request, const struct lg_author *author,
 	const struct lg_draft *state, const struct lg_control *controls, const uint8_t (*ids)[LG_ID_SIZE])
 {
 	size_t states = state ? 1 : 0;

@@ -51,11 +51,15 @@ static bool is_declaration(const char *key)
 static int schema_of(
 	const struct lg_tree *tree, const char *key, struct lg_schema **ret_schema, struct lg_error *err)
 {
-	char name[LG_SELECTOR_MAX];
-	int len = snprintf(name, sizeof name, LG_SCHEMA_SPACE "%s", key);
+	char name[LG_SELECTOR_MAX] = LG_SCHEMA_SPACE;
+	const size_t space = strlen(LG_SCHEMA_SPACE);
+	const size_t len = strlen(key);
 	struct lg_entry entry;
 	*ret_schema = NULL;
-	if (len < 0 || (size_t)len >= sizeof name || !lg_tree_get(tree, name, (size_t)len, &entry))
+	if (len > sizeof name - space)
+		return 0;
+	memcpy(name + space, key, len);
+	if (!lg_tree_get(tree, name, space + len, &entry))
 		return 0;
 	return lg_schema_compile(key, entry.value, entry.value_len, ret_schema, NULL, err);
 }

@@ -81,7 +81,9 @@ struct lg_group {
 	struct lg_request *waiting; /* the first that is not prepared, or NULL */
 	size_t prepared_records, prepared_bytes;
 	struct lg_tip tip;
-	struct lg_record *records; /* room for a batch; belongs to who leads */
+	struct lg_record *records;   /* room for a batch; belongs to who leads */
+	uint8_t ids[32][LG_ID_SIZE]; /* for the next records */
+	size_t id_count;
 	bool is_led;
 	/* Batches are numbered as they are taken off the line; the next one's number.  Who waits for a batch sleeps on the
 	   rounds of those as even, or as odd, as it, so that one call wakes them all and few others. */

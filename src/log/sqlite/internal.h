@@ -47,6 +47,13 @@ enum lg_sqlite_stmt {
 	STMT_COUNT
 };
 
+/* What is being inserted: insert.c. */
+struct lg_sqlite_incoming {
+	const struct lg_record *records;
+	size_t count;
+	bool large; /* the keys of the large ones */
+};
+
 struct lg_sqlite {
 	struct lg_log log; /* first */
 	sqlite3 *db;
@@ -59,9 +66,11 @@ struct lg_sqlite {
 	bool poisoned;
 	bool names_synced; /* those of the files, in their directory */
 	int64_t busy_ms;
-	int wal_pages;                   /* in the -wal file after the last commit */
-	uint64_t seen;                   /* head as of the last wait or own append */
-	struct lg_log_gap skip;          /* to go with the next append; first 0: none */
+	int wal_pages;          /* in the -wal file after the last commit */
+	uint64_t seen;          /* head as of the last wait or own append */
+	struct lg_log_gap skip; /* to go with the next append; first 0: none */
+	bool has_incoming;      /* its tables are there */
+	struct lg_sqlite_incoming incoming;
 	sqlite3_stmt *stmts[STMT_COUNT]; /* prepared at first use, kept */
 };
 
@@ -96,6 +105,11 @@ int lg_sqlite_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_e
 /* Of a row that begins with a seq and a hash. */
 int lg_sqlite_read_head(const struct lg_sqlite *s, sqlite3_stmt *stmt, int column, struct lg_log_head *ret_head,
 	struct lg_error *err);
+
+/* --- insert.c --- */
+/* Before the transaction that inserts. */
+int lg_sqlite_prepare_insert(struct lg_sqlite *s, const char *what, struct lg_error *err);
+int lg_sqlite_insert(struct lg_sqlite *s, const struct lg_record *records, size_t count, struct lg_error *err);
 
 /* --- read.c --- */
 /* The statement that yields the records (stream false) or the seqs (stream true) of a query, in its order. ?1 and ?2 are

@@ -8,16 +8,17 @@
 #include <string.h>
 #include <time.h>
 
+/* OR FAIL: a failure rolls the whole transaction back, so nothing need be kept for undoing a statement alone */
 #define INSERT_RECORD                                                                                          \
-	"INSERT INTO record (seq, id, time, kind, actor, reason, root, body_hash, hash, body)"                 \
-	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+	"INSERT OR FAIL INTO record (seq, id, time, kind, actor, reason, root, body_hash, hash, body)"         \
+	" SELECT seq, id, time, kind, actor, reason, root, body_hash, hash, body FROM temp.incoming_record"
 
 static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_HEAD] = "SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1",
 	[STMT_GAP] = "SELECT first, last, hash, reason FROM gap WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
 	[STMT_INSERT] = INSERT_RECORD,
-	[STMT_TOUCH] = "INSERT INTO touching (key, seq) VALUES (?1, ?2)",
-	[STMT_TOUCH_LARGE] = "INSERT INTO touched (key, seq) VALUES (?1, ?2)",
+	[STMT_TOUCH] = "INSERT OR FAIL INTO touching (key, seq) SELECT key, seq FROM temp.incoming_key",
+	[STMT_TOUCH_LARGE] = "INSERT OR FAIL INTO touched (key, seq) SELECT key, seq FROM temp.incoming_key",
 	[STMT_TOUCHING] = "SELECT seq FROM touching ORDER BY seq LIMIT 1",
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
@@ -244,54 +245,6 @@ int lg_sqlite_head(struct lg_log *log, struct lg_log_head *ret_head, struct lg_e
 
 /* --- append ---------------------------------------------------------------------------------------------------------- */
 
-static int bind_text(sqlite3_stmt *stmt, int column, const char *text)
-{
-	return sqlite3_bind_text(stmt, column, text ? text : "", -1, SQLITE_STATIC);
-}
-
-static int bind_record(sqlite3_stmt *stmt, const struct lg_record *r)
-{
-	const char *body = r->body ? r->body : "";
-	int rc = sqlite3_bind_int64(stmt, 1, (int64_t)r->seq);
-	rc = rc ? rc : sqlite3_bind_blob(stmt, 2, r->id, LG_ID_SIZE, SQLITE_STATIC);
-	rc = rc ? rc : sqlite3_bind_int64(stmt, 3, r->time_us);
-	rc = rc ? rc : bind_text(stmt, 4, lg_kind_name(r->kind));
-	rc = rc ? rc : bind_text(stmt, 5, r->actor);
-	rc = rc ? rc : bind_text(stmt, 6, r->reason);
-	rc = rc               ? rc
-		: r->has_root ? sqlite3_bind_blob(stmt, 7, r->root, LG_HASH_SIZE, SQLITE_STATIC)
-			      : sqlite3_bind_null(stmt, 7);
-	rc = rc ? rc : sqlite3_bind_blob(stmt, 8, r->body_hash, LG_HASH_SIZE, SQLITE_STATIC);
-	rc = rc ? rc : sqlite3_bind_blob(stmt, 9, r->hash, LG_HASH_SIZE, SQLITE_STATIC);
-	rc = rc               ? rc
-		: r->redacted ? sqlite3_bind_null(stmt, 10)
-			      : sqlite3_bind_text64(stmt, 10, body, r->body_len, SQLITE_STATIC, SQLITE_UTF8);
-	return rc;
-}
-
-static int insert_record(struct lg_sqlite *s, const struct lg_record *record, struct lg_error *err)
-{
-	lg_cleanup(lg_sqlite_resetp) sqlite3_stmt *insert = NULL;
-	lg_cleanup(lg_sqlite_resetp) sqlite3_stmt *touch = NULL;
-	int rc = lg_sqlite_stmt(s, STMT_INSERT, "append to", &insert, err);
-	/* the keys of a large change are many and sorted: they fill whole pages */
-	enum lg_sqlite_stmt where = record->key_count > LG_SQLITE_TOUCHING / 8 ? STMT_TOUCH_LARGE : STMT_TOUCH;
-	if (rc < 0 || (rc = lg_sqlite_stmt(s, where, "append to", &touch, err)) < 0)
-		return rc;
-
-	int step = bind_record(insert, record);
-	if (step == SQLITE_OK)
-		step = sqlite3_step(insert);
-	sqlite3_clear_bindings(insert);
-	for (size_t i = 0; step == SQLITE_DONE && i < record->key_count; i++) {
-		sqlite3_bind_text(touch, 1, record->keys[i], -1, SQLITE_STATIC);
-		sqlite3_bind_int64(touch, 2, (int64_t)record->seq);
-		step = sqlite3_step(touch);
-		sqlite3_reset(touch);
-	}
-	return step == SQLITE_DONE ? 0 : lg_sqlite_fail(s, step, "append to", err);
-}
-
 static int check_expected(
 	struct lg_sqlite *s, const struct lg_log_head *expected, size_t count, struct lg_error *err)
 {
@@ -321,9 +274,7 @@ static int insert_all(struct lg_sqlite *s, const struct lg_record *records, size
 	int rc = check_expected(s, expected, count, err);
 	if (rc == 0 && s->skip.first)
 		rc = lg_sqlite_insert_gap(s, &s->skip, err);
-	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = insert_record(s, &records[i], err);
-	return rc;
+	return rc < 0 ? rc : lg_sqlite_insert(s, records, count, err);
 }
 
 /* SQLite's own automatic checkpoint would run inside COMMIT, before anybody is told, and drop its failures. */
@@ -340,7 +291,9 @@ static int sqlite_append(struct lg_log *log, const struct lg_record *records, si
 	const struct lg_log_head *expected, struct lg_error *err)
 {
 	struct lg_sqlite *s = (struct lg_sqlite *)log;
-	int rc = lg_sqlite_begin(s, "append to", err);
+	int rc = lg_sqlite_prepare_insert(s, "append to", err);
+	if (rc == 0)
+		rc = lg_sqlite_begin(s, "append to", err);
 	if (rc < 0)
 		return rc;
 	rc = insert_all(s, records, count, expected, err);
