@@ -601,7 +601,7 @@ int lg_config_root_at(
 	struct lg_config *config, uint64_t revision, uint8_t ret_root[LG_HASH_SIZE], struct lg_error *err)
 {
 	lg_config_lock(config);
-	int rc = lg_log_get(config->log, revision, copy_root, ret_root, err);
+	int rc = lg_log_get_bare(config->log, revision, copy_root, ret_root, err);
 	lg_config_unlock(config);
 	return rc;
 }

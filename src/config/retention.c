@@ -304,7 +304,7 @@ static int head_at(struct lg_config *config, uint64_t seq, struct lg_log_head *r
 		memcpy(ret_head->hash, gap.hash, LG_HASH_SIZE);
 		return 0;
 	}
-	return rc < 0 ? rc : lg_log_get(config->log, seq, take_hash, ret_head, err);
+	return rc < 0 ? rc : lg_log_get_bare(config->log, seq, take_hash, ret_head, err);
 }
 
 static int fold(void *arg, const struct lg_record *record, struct lg_error *err)

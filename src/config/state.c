@@ -277,7 +277,7 @@ static int check_checkpoint(struct lg_config *config, const struct lg_state *sta
 {
 	struct lg_error gone = LG_ERROR_INIT;
 	int rc = state->revision
-		? lg_log_get(config->log, state->revision, check_record_root, state->tree, &gone)
+		? lg_log_get_bare(config->log, state->revision, check_record_root, state->tree, &gone)
 		: 0;
 	if (rc < 0 && rc != LG_ENOTFOUND && err)
 		*err = gone;

@@ -148,12 +148,23 @@ static int not_found(struct lg_log *log, uint64_t seq, struct lg_error *err)
 		seq, head.seq);
 }
 
-int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err)
+static int get_one(struct lg_log *log, uint64_t seq, bool no_body, lg_log_visit *visit, void *arg,
+	struct lg_error *err)
 {
 	struct one one = { .visit = visit, .arg = arg };
-	struct lg_log_query query = { .from = seq, .to = seq, .limit = 1 };
+	struct lg_log_query query = { .from = seq, .to = seq, .no_body = no_body, .limit = 1 };
 	int rc = seq ? lg_log_query(log, &query, visit_one, &one, err) : 0;
 	return rc != 0 || one.found ? rc : not_found(log, seq, err);
+}
+
+int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err)
+{
+	return get_one(log, seq, false, visit, arg, err);
+}
+
+int lg_log_get_bare(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err)
+{
+	return get_one(log, seq, true, visit, arg, err);
 }
 
 struct search {
@@ -334,7 +345,7 @@ static int find_previous(struct chain *chain, uint64_t from, struct lg_error *er
 		memcpy(chain->previous.hash, gap.hash, LG_HASH_SIZE);
 		return 0;
 	}
-	return rc < 0 ? rc : lg_log_get(chain->log, from - 1, visit_hash, &chain->previous, err);
+	return rc < 0 ? rc : lg_log_get_bare(chain->log, from - 1, visit_hash, &chain->previous, err);
 }
 
 int lg_log_walk_chain(

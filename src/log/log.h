@@ -153,6 +153,8 @@ int lg_log_query(struct lg_log *log, const struct lg_log_query *query, lg_log_vi
 	struct lg_error *err);
 /* One record; LG_ENOTFOUND says whether it was never there or retention dropped it. */
 int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err);
+/* The same without its body, which may be many megabytes. */
+int lg_log_get_bare(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err);
 /* seq of the record with this id among those after `after`: 1 found, 0 not there and, unless the log was opened
  * read-only, never will be (ops->settle).  Works on a log that turned read-only, too. */
 int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,

@@ -30,9 +30,23 @@ static int emit_all(const struct differ *differ, const struct lg_part *part, boo
 		return 0;
 	if (lg_part_is_entry(part))
 		return is_before ? emit(differ, part, &none) : emit(differ, &none, part);
+	if (part->node->kind == LG_NODE_PACK) {
+		struct lg_part entry = *part;
+		for (; rc == 0 && entry.from < part->to; entry.from++) {
+			entry.to = entry.from + 1;
+			rc = is_before ? emit(differ, &entry, &none) : emit(differ, &none, &entry);
+		}
+		return rc;
+	}
 	for (struct lg_kids kids = lg_kids_begin(part); rc == 0 && kids.kid.node; lg_kids_next(&kids))
 		rc = emit_all(differ, &kids.kid, is_before);
 	return rc;
+}
+
+static int compare_keys(struct lg_text a, struct lg_text b)
+{
+	int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+	return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
 static int walk(const struct differ *differ, const struct lg_part *before, const struct lg_part *after);
@@ -104,12 +118,36 @@ static int walk_entries(const struct differ *differ, const struct lg_part *befor
 	return emit(differ, before, after);
 }
 
+/* Two rows of entries: merged, which is quicker than to go down both. */
+static int walk_rows(const struct differ *differ, const struct lg_part *before, const struct lg_part *after)
+{
+	static const struct lg_part none;
+	struct lg_part a = *before, b = *after;
+	int rc = 0;
+	while (rc == 0 && (a.from < before->to || b.from < after->to)) {
+		int order = a.from == before->to ? 1 : -1;
+		a.to = a.from + 1;
+		b.to = b.from + 1;
+		if (a.from < before->to && b.from < after->to)
+			order = compare_keys(lg_part_first_key(&a), lg_part_first_key(&b));
+		if (order == 0)
+			rc = same_content(&a, &b) ? 0 : walk_entries(differ, &a, &b);
+		else
+			rc = emit(differ, order < 0 ? &a : &none, order > 0 ? &b : &none);
+		a.from += order <= 0;
+		b.from += order >= 0;
+	}
+	return rc;
+}
+
 static int walk(const struct differ *differ, const struct lg_part *before, const struct lg_part *after)
 {
 	if (!before->node || !after->node)
 		return before->node ? emit_all(differ, before, true) : emit_all(differ, after, false);
 	if (same_content(before, after))
 		return 0;
+	if (before->node->kind == LG_NODE_PACK && after->node->kind == LG_NODE_PACK)
+		return walk_rows(differ, before, after);
 	size_t a_offset = lg_part_offset(before);
 	size_t b_offset = lg_part_offset(after);
 	struct lg_text a = lg_part_first_key(before);
