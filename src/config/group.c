@@ -141,7 +141,7 @@ void lg_group_clear(struct lg_group *group)
 {
 	lg_tree_unref(group->tip.tree);
 	free(group->records);
-	*group = (struct lg_group){ 0 };
+	*group = (struct lg_group){ .first = NULL };
 }
 
 /* --- a batch ---------------------------------------------------------------------------------------------------------- */

@@ -16,7 +16,6 @@
 static int keep_copy(struct lg_sqlite *s, int64_t format, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf path = LG_BUF_INIT;
-	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
 	unsigned char *data = NULL;
 	sqlite3_int64 len = 0;
 	lg_buf_addf(&path, "%s.format-%" PRId64, s->path, format);
