@@ -269,19 +269,22 @@ static void publish(struct lg_config *config, const struct batch *batch)
 /* --- sleeping --------------------------------------------------------------------------------------------------------- */
 
 /* A request that is not in a batch yet will be in the next one, or a later one; when the next is done its writer looks again.
- * The order of reading matters: a batch taken off in between is the one that was read. */
+ * The order of reading matters: a batch taken off in between is the one that was read, and its round, read before it, has not
+ * ended then, however long that took. */
 static void sleep_until_told(struct lg_group *group, struct lg_request *own)
 {
 	while (own->sleeps_alone && atomic_load(&own->told) == LG_TOLD_NOTHING)
 		lg_futex_wait(&own->told, LG_TOLD_NOTHING);
 	while (atomic_load(&own->told) == LG_TOLD_NOTHING) {
+		const uint32_t numbers[] = { atomic_load(&group->rounds[0].number),
+			atomic_load(&group->rounds[1].number) };
 		uint32_t batch = atomic_load(&group->batch);
 		uint32_t taken = atomic_load(&own->batch);
-		struct lg_rounds *rounds = &group->rounds[(taken ? taken : batch) & 1];
-		uint32_t round = atomic_load(&rounds->number);
+		uint32_t round = (taken ? taken : batch) & 1;
+		struct lg_rounds *rounds = &group->rounds[round];
 		if (atomic_load(&own->told) != LG_TOLD_NOTHING)
 			break;
-		lg_futex_wait(&rounds->number, round);
+		lg_futex_wait(&rounds->number, numbers[round]);
 		/* who leads has better to do than to wake them all */
 		if (atomic_exchange(&rounds->wakes_all, false))
 			lg_futex_wake(&rounds->number, INT_MAX);
@@ -346,8 +349,19 @@ static void fail(struct lead *lead, struct lg_request *request, int rc)
 	tell(lead, request, LG_TOLD_DONE);
 }
 
+/* A batch is through.  Who came too late for it may sleep on its round all the same: it had arrived before the batch was taken
+ * off, and so is seen here.  Of those that were in it, perhaps nobody sleeps on a round. */
+static void wake_late_ones(struct lead *lead, uint32_t number)
+{
+	struct lg_group *group = &lead->config->group;
+	const struct lg_request *arrived = atomic_load(&group->arrived);
+	if (group->first || (arrived && arrived != served(group)))
+		lead->wakes[number & 1] = true;
+}
+
 static void finish_all(struct lead *lead, const struct batch *batch)
 {
+	wake_late_ones(lead, atomic_load_explicit(&batch->first->batch, memory_order_relaxed));
 	for (struct lg_request *request = batch->first, *behind; request; request = behind) {
 		behind = request->behind;
 		tell(lead, request, LG_TOLD_DONE);
