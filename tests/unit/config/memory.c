@@ -112,6 +112,14 @@ static int do_query(struct lg_config *config, struct lg_error *err)
 	return lg_config_query(config, &below, ignore_record, NULL, err);
 }
 
+/* Recording that it was refused must not change how it ends. */
+static int do_refused(struct lg_config *config, struct lg_error *err)
+{
+	lg_clock_sim_advance(&store_clock, LG_REFUSAL_REFILL_S * INT64_C(1000000000));
+	int rc = store_put(config, (const char *const[]){ "a/n", "99", "b/x", "2", NULL }, NULL, NULL, err);
+	return rc == LG_EINVALID ? 0 : rc;
+}
+
 struct row {
 	const char *name;
 	int (*work)(struct lg_config *config, struct lg_error *err);
@@ -132,6 +140,7 @@ static const struct row rows[] = {
 	{ "old state", do_old_state, false },
 	{ "query", do_query, true },
 	{ "origins", do_origins, false },
+	{ "a change that is refused", do_refused, false },
 };
 
 static void fill(const char *dir)

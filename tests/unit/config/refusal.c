@@ -3,15 +3,18 @@
 #include "config/store.h"
 
 #include "base/text.h"
-#include "io/file.h"
+#include "io/fault.h"
 #include "log/wrap/wrap.h"
 #include "model/value.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define SECOND INT64_C(1000000000)
 
@@ -500,6 +503,96 @@ static void test_log_fails(void **state)
 	lg_config_close(config);
 }
 
+/* --- the Nth operation on the file --------------------------------------------------------------------------------------- */
+
+struct fault_row {
+	const char *name;
+	int what; /* errno, or 0: the process ends there */
+	bool onwards;
+};
+
+static const struct fault_row fault_rows[] = {
+	{ "the nth operation fails", EIO, false },
+	{ "the nth operation and all after it fail", ENOSPC, true },
+	{ "the process ends at the nth operation", 0, false },
+};
+
+struct fault {
+	const struct fault_row *row;
+	int left;
+	bool fired;
+};
+
+static int fail_nth(void *arg, enum lg_fault_op op, const char *path)
+{
+	struct fault *fault = arg;
+	(void)op;
+	(void)path;
+	if (fault->left > 0) {
+		fault->left--;
+		return 0;
+	}
+	if (fault->fired && !fault->row->onwards)
+		return 0;
+	fault->fired = true;
+	if (fault->row->what == 0)
+		_exit(7);
+	return fault->row->what;
+}
+
+/* Two attempts, the second with what waited; true: the fault fired. */
+static bool attempt_with(const char *dir, struct fault *fault)
+{
+	struct lg_config *config = store_open(dir);
+	lg_fault_set(fail_nth, fault);
+	int rc = TRY(config, "held/x", "1");
+	advance_s(LG_REFUSAL_EVERY_S);
+	int later = TRY(config, "held/x", "1");
+	lg_fault_set(NULL, NULL);
+	if (rc != LG_EHELD || later != LG_EHELD)
+		fail_msg("operation %d changed what the attempt said", fault->left);
+	lg_config_close(config);
+	return fault->fired;
+}
+
+static bool attempt_in_child(const char *dir, struct fault *fault)
+{
+	int status = 0;
+	fflush(NULL);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		bool fired = attempt_with(dir, fault);
+		_exit(fired ? 1 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 7 || WEXITSTATUS(status) == 0));
+	advance_s(LG_REFUSAL_EVERY_S); /* the child's clock was its own */
+	return WEXITSTATUS(status) == 7;
+}
+
+static void test_fault(void **state)
+{
+	const struct fault_row *row = *state;
+	const char *dir = store_new();
+	struct lg_config *config = store_open(dir);
+	bool fired = true;
+	prepare(config);
+	for (int nth = 0; fired; nth++) {
+		struct fault fault = { .row = row, .left = nth };
+		size_t before = count_records(config);
+		lg_config_close(config);
+		fired = row->what ? attempt_with(dir, &fault) : attempt_in_child(dir, &fault);
+		/* whatever was left behind: it goes on, and the bound holds */
+		config = store_open(dir);
+		assert_in_range(count_records(config), before, before + 2);
+		advance_s(3 * LG_REFUSAL_REFILL_S);
+		assert_int_equal(TRY(config, "held/x", "1"), LG_EHELD);
+		assert_in_range(count_records(config), before + 1, before + 3);
+	}
+	lg_config_close(config);
+}
+
 /* --- secrets ---------------------------------------------------------------------------------------------------------- */
 
 static const char *const secrets[][5] = {
@@ -621,6 +714,8 @@ int main(void)
 	lg_test_add("a clock that goes back", test_clock_back, NULL);
 	lg_test_add("no room for the file", test_no_room, NULL);
 	lg_test_add("a log that fails", test_log_fails, NULL);
+	lg_test_rows("file", test_fault, fault_rows, sizeof fault_rows / sizeof *fault_rows, sizeof *fault_rows,
+		offsetof(struct fault_row, name));
 	lg_test_add("no secret gets in", test_secrets, NULL);
 	lg_test_add("threads", test_threads, NULL);
 	return lg_test_run("refusal");
