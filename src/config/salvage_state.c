@@ -1,6 +1,7 @@
 #include "config/salvage_impl.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "io/random.h"
 
@@ -551,6 +552,30 @@ static int add_change(struct own *own, struct lg_error *err)
 	return 0;
 }
 
+static int add_survivor(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	char hex[2 * LG_HASH_SIZE + 1];
+	lg_hex_encode(record->hash, LG_HASH_SIZE, hex);
+	json_t *one = json_pack("{s:s, s:I}", "hash", hex, "seq", (json_int_t)record->seq);
+	return json_array_append_new(arg, one) < 0 ? lg_fail_nomem(err) : 0;
+}
+
+/* What stands before a cut of retention, as the record of a trim says it: that record may be among what is lost. */
+static int add_survivors(struct lg_salvaging *salvaging, json_t *body, struct lg_error *err)
+{
+	uint64_t to = 0;
+	for (size_t i = 0; i < salvaging->gap_count; i++)
+		if (salvaging->gaps[i].gap.reason == LG_GAP_RETENTION)
+			to = salvaging->gaps[i].gap.first - 1;
+	if (to == 0)
+		return 0;
+	const struct lg_log_query before = { .from = 1, .to = to, .no_body = true };
+	json_t *kept = json_array();
+	if (json_object_set_new(body, "kept", kept) < 0)
+		return lg_fail_nomem(err);
+	return lg_log_query(salvaging->config->log, &before, add_survivor, kept, err);
+}
+
 static int add_salvage(struct own *own, struct lg_error *err)
 {
 	struct lg_salvaging *salvaging = own->salvaging;
@@ -574,7 +599,9 @@ static int add_salvage(struct own *own, struct lg_error *err)
 			"proven_records", (json_int_t)summary->proven);
 	if (!body)
 		return lg_fail_nomem(err);
-	int rc = lg_json_canonical(body, &own->bodies[own->count], err);
+	int rc = add_survivors(salvaging, body, err);
+	if (rc == 0)
+		rc = lg_json_canonical(body, &own->bodies[own->count], err);
 	if (rc == 0)
 		add_own(own, LG_KIND_SALVAGE, NULL);
 	return rc;

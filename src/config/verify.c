@@ -37,7 +37,7 @@ struct verify {
 	uint64_t index_of_records;  /* a sum over all pairs of key and seq, in any order */
 	struct survivor *survivors; /* records before the last gap of a retention */
 	size_t survivor_count;
-	struct survivor *kept; /* what the newest retention said it kept */
+	struct survivor *kept; /* what the newest retention, or a salvage since, said it kept */
 	size_t kept_count;
 	uint64_t last_cut; /* end of the newest gap of a retention */
 };
@@ -335,7 +335,7 @@ static int check_control(struct verify *verify, const struct lg_record *record, 
 {
 	struct lg_error why = LG_ERROR_INIT;
 	int rc = verify->has_controls ? lg_controls_fold(&verify->controls, record, &why) : 0;
-	if (rc == 0 && record->kind == LG_KIND_TRIM)
+	if (rc == 0 && (record->kind == LG_KIND_TRIM || record->kind == LG_KIND_SALVAGE))
 		rc = take_trim(verify, record, &why);
 	if (!is_damage(rc))
 		return rc < 0 ? lg_fail(err, rc, 0, "%s", why.message) : 0;

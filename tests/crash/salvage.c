@@ -4,6 +4,7 @@
  *
  *	salvage [--variants N] [--seed N]        N for each kind of damage */
 #include "config/salvage.h"
+#include "config/verify.h"
 #include "spoil.h"
 #include "unit/config/store.h"
 
@@ -549,11 +550,12 @@ static void check_new(const char *dir, const struct base *base, const json_t *re
 	check_states(config, base, got);
 	store_set(config, "after/salvage", "1");
 	lg_config_close(config);
-	log = store_open_log(dir);
-	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_log_close(log);
-	config = store_open(dir);
-	lg_config_close(config);
+	const struct lg_verify_options options = { .state_dir = dir };
+	struct lg_verify_report verdict = { 0 };
+	lg_assert_ok(lg_verify(&options, &verdict, &err), &err);
+	if (verdict.problems.total)
+		fail_msg("%s: %s", verdict.problems.items[0].subject, verdict.problems.items[0].message);
+	lg_verify_report_clear(&verdict);
 }
 
 static void count_records(

@@ -1,6 +1,7 @@
 #include "log/sqlite/salvage_impl.h"
 
 #include "base/cleanup.h"
+#include "model/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,23 +56,85 @@ static int compare_gaps(const void *a, const void *b)
 	return one->first < other->first ? -1 : one->first > other->first;
 }
 
+static bool has_records(const struct lg_salvage *salvage, uint64_t first, uint64_t last)
+{
+	const struct lg_link *links = salvage->chain.links;
+	size_t low = 0, high = salvage->chain.count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (links[middle].seq < first)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < salvage->chain.count && links[low].seq <= last; low++)
+		if (links[low].chosen && links[low].row != LG_NONE)
+			return true;
+	return false;
+}
+
 /* A row of gap may be garbage.  It is believed when the chain has its hash, or no proven record contradicts it. */
 static bool is_believed(const struct lg_salvage *salvage, const struct lg_log_gap *gap)
 {
 	const struct lg_link *link = lg_chain_at(&salvage->chain, gap->last);
+	return link ? memcmp(link->hash, gap->hash, LG_HASH_SIZE) == 0
+		    : !has_records(salvage, gap->first, gap->last);
+}
+
+/* first … last are said to have been dropped; what stands there is not touched by that. */
+static int add_dropped(struct lg_salvage *salvage, uint64_t first, uint64_t last, struct lg_error *err)
+{
+	struct lg_log_gap gap = { .first = first, .last = last, .reason = LG_GAP_RETENTION };
+	const struct lg_link *link = last ? lg_chain_at(&salvage->chain, last) : NULL;
 	if (link)
-		return memcmp(link->hash, gap->hash, LG_HASH_SIZE) == 0;
-	const struct lg_link *links = salvage->chain.links;
-	for (size_t i = 0; i < salvage->chain.count; i++)
-		if (links[i].chosen && links[i].row != LG_NONE && links[i].seq >= gap->first &&
-			links[i].seq <= gap->last)
-			return false;
-	return true;
+		memcpy(gap.hash, link->hash, LG_HASH_SIZE);
+	return first <= last && !has_records(salvage, first, last)
+		? lg_found_add_gap(&salvage->found, &gap, err)
+		: 0;
+}
+
+/* The record of a trim tells what became of the records before it, should the table of gaps be lost. */
+static int add_trim(struct lg_salvage *salvage, const struct lg_link *link, struct lg_error *err)
+{
+	lg_cleanup(lg_json_freep) json_t *body = NULL;
+	struct lg_record record;
+	const json_t *kept;
+	size_t i;
+	int rc = lg_chain_record(&salvage->pages, &salvage->found, link, &salvage->buf, &record, err);
+	if (rc < 0 || lg_json_parse(record.body, record.body_len, record.body_len, &body, NULL) < 0)
+		return rc;
+	json_int_t before = json_integer_value(json_object_get(body, "before"));
+	uint64_t from = 1;
+	json_array_foreach(json_object_get(body, "kept"), i, kept)
+	{
+		json_int_t seq = json_integer_value(json_object_get(kept, "seq"));
+		if (rc < 0 || seq < (json_int_t)from || seq >= before)
+			break;
+		rc = add_dropped(salvage, from, (uint64_t)seq - 1, err);
+		from = (uint64_t)seq + 1;
+	}
+	return rc == 0 && before > (json_int_t)from ? add_dropped(salvage, from, (uint64_t)before - 1, err)
+						    : rc;
+}
+
+static int add_trims(struct lg_salvage *salvage, struct lg_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < salvage->chain.count; i++) {
+		const struct lg_link *link = &salvage->chain.links[i];
+		if (link->chosen && link->row != LG_NONE && link->whole &&
+			salvage->found.rows[link->row].kind == LG_KIND_TRIM)
+			rc = add_trim(salvage, link, err);
+	}
+	return rc;
 }
 
 static int gather_gone(struct lg_salvage *salvage, struct lg_error *err)
 {
 	struct lg_found *found = &salvage->found;
+	int rc = add_trims(salvage, err);
+	if (rc < 0)
+		return rc;
 	salvage->gone = calloc(found->gap_count + 1, sizeof *salvage->gone);
 	if (!salvage->gone)
 		return lg_fail_nomem(err);

@@ -53,6 +53,17 @@ int lg_found_add_claim(struct lg_found *found, const struct lg_claim *claim, str
 	return 0;
 }
 
+int lg_found_add_gap(struct lg_found *found, const struct lg_log_gap *gap, struct lg_error *err)
+{
+	struct lg_log_gap *room =
+		room_for_one((void **)&found->gaps, found->gap_count, &found->gap_size, sizeof *found->gaps);
+	if (!room)
+		return lg_fail_nomem(err);
+	*room = *gap;
+	found->gap_count++;
+	return 0;
+}
+
 /* --- varints, integers ------------------------------------------------------------------------------------------------ */
 
 /* Bytes taken; 0: it does not end before `end`. */
@@ -364,7 +375,9 @@ static int add_row(const struct scan *scan, const uint8_t *at, struct lg_error *
 		return 0;
 	const uint8_t *cell = table_cell(scan, at, header.total, &seq);
 	size_t local = local_len(header.total, scan->pages->page_size);
-	if (!cell || (size_t)(scan->end - at) < local + (header.total > local ? 4 : 0))
+	enum lg_kind kind;
+	if (!cell || (size_t)(scan->end - at) < local + (header.total > local ? 4 : 0) ||
+		header.starts[4] > local || !kind_of(at + header.starts[3], header.serials[3], &kind))
 		return 0;
 	struct lg_found *found = scan->found;
 	struct lg_row *row =
@@ -377,6 +390,7 @@ static int add_row(const struct scan *scan, const uint8_t *at, struct lg_error *
 		.len = header.total,
 		.id = scan->id,
 		.at = (uint16_t)(at - scan->page),
+		.kind = (uint8_t)kind,
 		.rank = (uint16_t)(2 * scan->trust + !is_listed(scan, (size_t)(cell - scan->page))),
 	};
 	row->has_hash = header.starts[9] <= local;
@@ -408,16 +422,10 @@ static int add_claim(const struct scan *scan, const uint8_t *at, struct lg_error
 
 static int keep_gap(const struct scan *scan, const struct lg_log_gap *gap, struct lg_error *err)
 {
-	struct lg_found *found = scan->found;
-	struct lg_log_gap *room =
-		room_for_one((void **)&found->gaps, found->gap_count, &found->gap_size, sizeof *found->gaps);
-	if (!room)
-		return lg_fail_nomem(err);
-	*room = *gap;
-	found->gap_count++;
 	struct lg_claim claim = { .seq = gap->last, .kind = LG_KIND_COUNT };
 	memcpy(claim.hash, gap->hash, LG_HASH_SIZE);
-	return lg_found_add_claim(found, &claim, err);
+	int rc = lg_found_add_gap(scan->found, gap, err);
+	return rc < 0 ? rc : lg_found_add_claim(scan->found, &claim, err);
 }
 
 /* A row of gap (first, last, hash, reason), or of base (1, seq, hash), which was its only one in format 1. */

@@ -81,6 +81,7 @@ struct lg_row {
 	struct lg_page_id id;
 	uint16_t at;   /* where in the page its payload begins */
 	uint16_t rank; /* smaller is better: trust, and whether the page lists it */
+	uint8_t kind;  /* enum lg_kind */
 	bool has_hash; /* else it lies in an overflow page */
 	uint8_t hash[LG_HASH_SIZE];
 };
@@ -101,6 +102,7 @@ struct lg_found {
 };
 void lg_found_clear(struct lg_found *found);
 int lg_found_add_claim(struct lg_found *found, const struct lg_claim *claim, struct lg_error *err);
+int lg_found_add_gap(struct lg_found *found, const struct lg_log_gap *gap, struct lg_error *err);
 /* All that one version of a page holds, appended. LG_ENOMEM */
 int lg_cells_scan(struct lg_pages *pages, struct lg_page_id id, const uint8_t *page, struct lg_found *found,
 	struct lg_error *err);

@@ -1,7 +1,9 @@
 /* What a salvage makes of the state when this or that record is lost.  (What it recovers from damage of every kind is in
  * tests/crash/salvage.c.) */
 #include "config/salvage.h"
+#include "config/retention.h"
 #include "config/store.h"
+#include "config/verify.h"
 
 #include "base/text.h"
 #include "io/file.h"
@@ -123,10 +125,13 @@ static void assert_newest(const char *dir, const char *expected)
 	lg_cleanup(lg_snapshot_clear) struct lg_snapshot now = { 0 };
 	lg_config_snapshot(config, &now);
 	assert_state(config, now.revision, expected);
-	struct lg_log *log = store_open_log(dir);
-	lg_assert_ok(lg_log_verify_chain(log, 0, 0, &err), &err);
-	lg_log_close(log);
 	store_assert_as_reopened(config, dir);
+	const struct lg_verify_options options = { .state_dir = dir };
+	struct lg_verify_report verdict = { 0 };
+	lg_assert_ok(lg_verify(&options, &verdict, &err), &err);
+	if (verdict.problems.total)
+		fail_msg("%s: %s", verdict.problems.items[0].subject, verdict.problems.items[0].message);
+	lg_verify_report_clear(&verdict);
 }
 
 static void assert_no_state(const char *dir, uint64_t at)
@@ -321,6 +326,38 @@ static void test_restore_behind_loss(void **state)
 	assert_no_state(to, 5);
 }
 
+/* What retention dropped is not lost, whether the table of gaps says so or, should it be lost, the record of the trim. */
+static void test_trimmed(void **state)
+{
+	(void)state;
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_log_gap gap;
+	const char *dir = make_store();
+	struct lg_config *config = store_open(dir);
+	for (int i = 0; i < 20; i++)
+		store_set(config, "d", i % 2 ? "1" : "2");
+	const struct lg_retention retention = { .revisions = 3 };
+	struct lg_trim_plan plan = { 0 };
+	lg_assert_ok(lg_config_trim_plan(config, &retention, &plan, &err), &err);
+	lg_assert_ok(lg_config_trim(config, &plan, &store_author, &err), &err);
+	lg_trim_plan_clear(&plan);
+	lg_config_close(config);
+	all_into_file(dir);
+	struct lg_log *log = store_open_log(dir);
+	assert_int_equal(lg_log_gap(log, UINT64_MAX, &gap, &err), 1);
+	lg_log_close(log);
+	lg_cleanup(lg_json_freep) json_t *before = salvage(dir, new_target());
+	assert_true(json_is_true(json_object_get(before, "complete")));
+	assert_true(number(before, "records", "dropped_before") > 10);
+	wipe(dir, gap.hash, LG_HASH_SIZE, 8);
+	const char *to = new_target();
+	lg_cleanup(lg_json_freep) json_t *after = salvage(dir, to);
+	assert_int_equal(number(after, "records", "lost"), 0);
+	assert_int_equal(
+		number(after, "records", "dropped_before"), number(before, "records", "dropped_before"));
+	assert_newest(to, "a=3 c=4 d=1 ");
+}
+
 static void test_redacted(void **state)
 {
 	(void)state;
@@ -496,6 +533,7 @@ int main(void)
 		cmocka_unit_test(test_lost_with_index),
 		cmocka_unit_test(test_lost_tail),
 		cmocka_unit_test(test_restore_behind_loss),
+		cmocka_unit_test(test_trimmed),
 		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_refused_targets),
