@@ -18,10 +18,10 @@ static inline void lg_futex_wait(_Atomic uint32_t *number, uint32_t value)
 	syscall(SYS_futex, number, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
-/* So many at most. */
-static inline void lg_futex_wake(_Atomic uint32_t *number, int count)
+/* So many at most; how many did sleep. */
+static inline long lg_futex_wake(_Atomic uint32_t *number, int count)
 {
-	syscall(SYS_futex, number, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+	return syscall(SYS_futex, number, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
 #endif

@@ -268,6 +268,17 @@ static void publish(struct lg_config *config, const struct batch *batch)
 
 /* --- sleeping --------------------------------------------------------------------------------------------------------- */
 
+/* Who leads has better to do than to wake them all: it wakes one, which does the rest. */
+static void wake_others(struct lg_rounds *rounds)
+{
+	if (!atomic_exchange(&rounds->wakes_all, false))
+		return;
+	_Atomic uint32_t *single = atomic_exchange(&rounds->wakes_it, NULL);
+	if (single)
+		lg_futex_wake(single, 1);
+	lg_futex_wake(&rounds->number, INT_MAX);
+}
+
 /* A request that is not in a batch yet will be in the next one, or a later one; when the next is done its writer looks again.
  * The order of reading matters: a batch taken off in between is the one that was read, and its round, read before it, has not
  * ended then, however long that took. */
@@ -285,9 +296,7 @@ static void sleep_until_told(struct lg_group *group, struct lg_request *own)
 		if (atomic_load(&own->told) != LG_TOLD_NOTHING)
 			break;
 		lg_futex_wait(&rounds->number, numbers[round]);
-		/* who leads has better to do than to wake them all */
-		if (atomic_exchange(&rounds->wakes_all, false))
-			lg_futex_wake(&rounds->number, INT_MAX);
+		wake_others(rounds);
 	}
 }
 
@@ -314,12 +323,19 @@ static void wake(struct lead *lead)
 {
 	for (size_t i = 0; i < 2; i++) {
 		struct lg_rounds *rounds = &lead->config->group.rounds[i];
+		_Atomic uint32_t *none = NULL;
 		if (!lead->wakes[i])
 			continue;
 		lead->wakes[i] = false;
+		if (lead->single_count &&
+			atomic_compare_exchange_strong(
+				&rounds->wakes_it, &none, lead->singles[lead->single_count - 1]))
+			lead->single_count--;
 		atomic_fetch_add(&rounds->number, 1);
 		atomic_store(&rounds->wakes_all, true);
-		lg_futex_wake(&rounds->number, 1);
+		/* nobody sleeps, and nobody will any more */
+		if (lg_futex_wake(&rounds->number, 1) == 0)
+			wake_others(rounds);
 	}
 	wake_singles(lead);
 }

@@ -70,7 +70,8 @@ struct lg_request;
 /* Counts batches that are done, for those who sleep on it. */
 struct lg_rounds {
 	_Atomic uint32_t number;
-	_Atomic bool wakes_all; /* who is woken next wakes the others */
+	_Atomic bool wakes_all;               /* who is woken next wakes the others */
+	_Atomic(_Atomic uint32_t *) wakes_it; /* and this one, which sleeps alone */
 };
 
 /* Those who write at the time, in the order in which they came: first the prepared ones, then those still to be prepared.
@@ -189,7 +190,8 @@ size_t lg_cache_bytes(void);
 /* A reference, or NULL. */
 struct lg_tree *lg_cache_recall(struct lg_config *config, uint64_t revision);
 void lg_cache_remember(struct lg_config *config, uint64_t revision, struct lg_tree *tree);
-void lg_cache_bound(struct lg_config *config); /* drops the least recently used until the rest is within bounds */
+void lg_cache_bound(
+	struct lg_config *config); /* drops the least recently used until the rest is within bounds */
 void lg_cache_clear(struct lg_config *config);
 
 /* apply.c */

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct lg_doorbell {
 	int fd;
@@ -26,13 +28,31 @@ static int open_bell(const char *path)
 	return fd;
 }
 
-int lg_doorbell_ring(const char *path)
+static int ring(int fd)
 {
-	lg_autoclose int fd = open_bell(path);
 	if (fd < 0 || pwrite(fd, "!", 1, 0) != 1)
 		return LG_EIO;
 	lg_recorded(.op = LG_RECORDED_WRITE, .fd = fd, .at = 0, .data = "!", .len = 1);
 	return 0;
+}
+
+int lg_doorbell_ring(const char *path)
+{
+	lg_autoclose int fd = open_bell(path);
+	return ring(fd);
+}
+
+int lg_doorbell_ring_kept(const char *path, int *fd)
+{
+	struct stat st;
+	/* somebody may have removed it: then the listeners have another one by now */
+	if (*fd >= 0 && (fstat(*fd, &st) < 0 || st.st_nlink == 0)) {
+		close(*fd);
+		*fd = -1;
+	}
+	if (*fd < 0)
+		*fd = open_bell(path);
+	return ring(*fd);
 }
 
 /* Attribute changes tell of an unlink while somebody still holds the file open. */

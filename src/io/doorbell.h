@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 int lg_doorbell_ring(const char *path); /* best effort, creates the file; never fails a commit */
+/* The same for who rings often: *fd is kept open between the rings, -1 at first; the caller closes it. */
+int lg_doorbell_ring_kept(const char *path, int *fd);
 
 struct lg_doorbell;
 int lg_doorbell_open(const char *path, struct lg_doorbell **ret_bell, struct lg_error *err);

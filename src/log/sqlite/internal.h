@@ -59,6 +59,7 @@ struct lg_sqlite {
 	sqlite3 *db;
 	char *path;
 	char *bell_path;
+	int ringer;               /* the bell's file, or -1 */
 	char *checkpoints;        /* their directory */
 	struct lg_doorbell *bell; /* opened by the first wait */
 	bool bell_failed;         /* do without */

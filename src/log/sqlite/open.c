@@ -382,6 +382,7 @@ int lg_sqlite_open(const struct lg_log_open *options, struct lg_log **ret_log, s
 	struct lg_sqlite *s = calloc(1, sizeof *s);
 	if (!s)
 		return lg_fail_nomem(err);
+	s->ringer = -1;
 	int rc = fill(s, options, err);
 	if (rc < 0) {
 		lg_sqlite_close(&s->log);
@@ -401,6 +402,8 @@ void lg_sqlite_close(struct lg_log *log)
 	sqlite3_close(s->db);
 	if (s->bell)
 		lg_doorbell_close(s->bell);
+	if (s->ringer >= 0)
+		close(s->ringer);
 	free(s->checkpoints);
 	free(s->bell_path);
 	free(s->path);

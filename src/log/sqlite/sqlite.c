@@ -306,7 +306,7 @@ static int sqlite_append(struct lg_log *log, const struct lg_record *records, si
 		return rc;
 	s->skip.first = 0;
 	s->seen = records[count - 1].seq;
-	lg_doorbell_ring(s->bell_path);
+	lg_doorbell_ring_kept(s->bell_path, &s->ringer);
 	lg_sqlite_move_touching(s);
 	lg_sqlite_move_pages(s);
 	return 0;

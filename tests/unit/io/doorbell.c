@@ -149,6 +149,32 @@ static void test_replaced_file_is_heard(void **state)
 	free((void *)(uintptr_t)other);
 }
 
+/* Who keeps the file open rings the one that is there now. */
+static void test_kept_descriptor(void **state)
+{
+	const struct fixture *fixture = *state;
+	const char *other = lg_test_path("another");
+	int fd = -1;
+	for (int i = 0; i < 3; i++) {
+		int former = fd;
+		assert_int_equal(lg_doorbell_ring_kept(fixture->path, &fd), 0);
+		assert_true(i == 0 || fd == former);
+		assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	}
+	assert_int_equal(unlink(fixture->path), 0);
+	assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	assert_int_equal(lg_doorbell_ring_kept(fixture->path, &fd), 0);
+	assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	lg_test_write(other, "x", 1);
+	assert_int_equal(rename(other, fixture->path), 0);
+	assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	assert_int_equal(lg_doorbell_ring_kept(fixture->path, &fd), 0);
+	assert_int_equal(wait_for(fixture, LONG_MS), 1);
+	assert_int_equal(wait_for(fixture, 0), 0);
+	close(fd);
+	free((void *)(uintptr_t)other);
+}
+
 /* The directory vanishes and comes back: nothing can be heard in between, but afterwards it can. */
 static void test_lost_directory(void **state)
 {
@@ -197,5 +223,5 @@ static void test_what_is_no_bell(void **state)
 LG_TEST_MAIN(BELL_TEST(test_silent), BELL_TEST(test_rings_are_taken_together),
 	BELL_TEST(test_descriptor_is_readable_when_rung), BELL_TEST(test_two_processes),
 	BELL_TEST(test_removed_file_is_made_anew), BELL_TEST(test_removed_file_that_is_held_open),
-	BELL_TEST(test_replaced_file_is_heard), cmocka_unit_test(test_lost_directory),
-	cmocka_unit_test(test_what_is_no_bell))
+	BELL_TEST(test_replaced_file_is_heard), BELL_TEST(test_kept_descriptor),
+	cmocka_unit_test(test_lost_directory), cmocka_unit_test(test_what_is_no_bell))
