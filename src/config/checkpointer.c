@@ -15,6 +15,10 @@
 /* A checkpoint is written when replaying the records behind the last one would cost an opener more than this, in bytes. */
 #define TAIL_COST_MAX ((size_t)1024 * 1024)
 #define DROPS_MAX     64 /* in one go; the rest next time */
+/* Who writes tens of thousands of changes a second would fill the disk's time with checkpoints: within this time of the last
+ * one, so many times as much has to gather. */
+#define CALM_NS       INT64_C(1000000000)
+#define HURRIED_TIMES 8
 
 /* What the thread works from; nobody else touches it until done is set. */
 struct lg_checkpoint_job {
@@ -166,6 +170,8 @@ static int start(struct lg_config *config, struct lg_error *err)
 		return rc;
 	}
 	thin(config, job);
+	const struct lg_clock *clock = lg_clock_system();
+	config->checkpoint_began_ns = clock->boottime_ns(clock);
 	config->tail_cost = 0;
 	config->tail_goes_far = false;
 	config->checkpoint_job = job;
@@ -193,9 +199,20 @@ int lg_config_checkpoint(struct lg_config *config, struct lg_error *err)
 	return rc;
 }
 
+static bool is_due(const struct lg_config *config)
+{
+	const size_t due = due_after(config->checkpoint_len);
+	if (config->tail_goes_far || config->tail_cost >= HURRIED_TIMES * due)
+		return true;
+	const struct lg_clock *clock = lg_clock_system();
+	return config->tail_cost >= due &&
+		(!config->checkpoint_began_ns ||
+			clock->boottime_ns(clock) - config->checkpoint_began_ns >= CALM_NS);
+}
+
 void lg_checkpoint_if_due(struct lg_config *config)
 {
-	if (!config->tail_goes_far && config->tail_cost < due_after(config->checkpoint_len))
+	if (!is_due(config))
 		return;
 	if (config->checkpoint_job && !atomic_load(&config->checkpoint_job->done))
 		return;

@@ -122,6 +122,7 @@ struct lg_config {
 	bool in_subscriber; /* one is being asked or told: nothing may be written meanwhile */
 	struct lg_checkpoint_job *checkpoint_job; /* being written, or written and not yet noted; NULL: none */
 	uint64_t damaged[LG_DAMAGED_MAX];         /* checkpoints that could not be read; 0: empty slot */
+	int64_t checkpoint_began_ns;              /* the last one of this process; 0: none yet */
 	uint64_t checkpoint_seq;                  /* newest known */
 	size_t checkpoint_len;
 	size_t tail_cost;   /* what replaying from there costs an opener, in bytes of body */
