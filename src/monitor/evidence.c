@@ -168,6 +168,9 @@ static int gather_good(struct lg_monitor *monitor, const struct lg_ward *ward, s
 		return 0; /* good stays 0 */
 	if (rc < 0)
 		return rc;
+	const struct lg_clock *clock = monitor->options.clock;
+	if (e->good == ward->marked)
+		e->good_age_us = (clock->boottime_ns(clock) - ward->marked_ns) / 1000;
 	rc = find_irreversible(monitor, ward, tree, e->good, e->change, &c->irreversible, err);
 	e->irreversible = c->irreversible;
 	return rc;
@@ -182,6 +185,10 @@ static int gather_scope(struct lg_monitor *monitor, const struct lg_ward *ward,
 		return lg_fail_nomem(err);
 	int rc = lg_config_last_change(
 		monitor->options.config, &ward->scope, snapshot->seq, &e->change, &e->change_us, err);
+	const struct lg_clock *clock = monitor->options.clock;
+	if (rc == 0 && e->change == ward->revision && ward->changed_ns)
+		e->change_us =
+			clock->realtime_us(clock) - (clock->boottime_ns(clock) - ward->changed_ns) / 1000;
 	if (rc == 0 && e->change > 0)
 		rc = lg_case_is_rollback(monitor, e->change, &e->change_is_rollback, err);
 	if (rc == 0 && e->change > 0)

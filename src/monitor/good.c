@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LAG_MAX_US (INT64_C(60) * 1000000) /* from a change to its being seen */
+
 static void tell_change(
 	struct lg_monitor *monitor, const struct lg_ward *ward, int64_t time_us, bool is_rollback)
 {
@@ -25,6 +27,14 @@ static void tell_change(
 	lg_event_set(event, "recorded", json_string(lg_time_format(time_us, time)));
 	lg_event_set(event, "rollback", json_boolean(is_rollback));
 	lg_event_send(monitor, event);
+}
+
+/* Recorded just now: seen a moment later, unless the clocks disagree. */
+static int64_t boottime_of(struct lg_monitor *monitor, int64_t time_us)
+{
+	const struct lg_clock *clock = monitor->options.clock;
+	int64_t now_ns = clock->boottime_ns(clock), lag_us = clock->realtime_us(clock) - time_us;
+	return now_ns - (lag_us >= 0 && lag_us <= LAG_MAX_US ? lag_us * 1000 : 0);
 }
 
 static int follow(struct lg_monitor *monitor, struct lg_ward *ward, uint64_t seq, struct lg_error *err)
@@ -44,6 +54,8 @@ static int follow(struct lg_monitor *monitor, struct lg_ward *ward, uint64_t seq
 	bool has_moved = revision != ward->revision;
 	ward->revision = revision;
 	ward->known_seq = seq;
+	if (has_moved)
+		ward->changed_ns = is_first ? 0 : boottime_of(monitor, time_us);
 	if (has_moved && !is_first)
 		tell_change(monitor, ward, time_us, is_rollback);
 	if (has_moved && is_rollback)
@@ -79,7 +91,9 @@ static bool is_marked(struct lg_monitor *monitor, const struct lg_ward *ward, co
 		if (mark->good && mark->revision == ward->revision &&
 			lg_scope_equal(&mark->scope, &ward->scope) &&
 			memcmp(mark->scope_hash, hash, LG_HASH_SIZE) == 0)
-			return clock->realtime_us(clock) - mark->time_us < renew_us;
+			return (ward->marked == ward->revision
+					       ? (clock->boottime_ns(clock) - ward->marked_ns) / 1000
+					       : clock->realtime_us(clock) - mark->time_us) < renew_us;
 	}
 	return false;
 }
@@ -128,9 +142,12 @@ static int mark(
 	if (is_marked(monitor, ward, hash))
 		return 0;
 	int rc = write_mark(monitor, ward, hash, err);
-	if (rc == 0)
-		tell_known_good(monitor, ward);
-	return rc;
+	if (rc < 0)
+		return rc;
+	ward->marked = ward->revision;
+	ward->marked_ns = monitor->options.clock->boottime_ns(monitor->options.clock);
+	tell_known_good(monitor, ward);
+	return 0;
 }
 
 /* --- the bake --------------------------------------------------------------------------------------------------------- */

@@ -23,6 +23,10 @@ struct lg_ward {
 	struct lg_scope scope;      /* prefix of the adapter */
 	uint64_t revision;          /* newest that changed the scope */
 	uint64_t known_seq;         /* head up to which `revision` was looked for */
+	/* When that change happened, and when this process marked which revision good, in boottime, which never jumps; 0: it
+	   did not see it.  Recorded times are of clocks that may have been set since. */
+	int64_t changed_ns, marked_ns;
+	uint64_t marked;
 	struct lg_bake bake;
 	int64_t bake_ns;
 	char complaint[256];

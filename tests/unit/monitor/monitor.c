@@ -148,6 +148,36 @@ static void break_it(struct world *world)
 	deliver(world);
 }
 
+/* Ten years; only the clock on the wall. */
+#define DECADE_US (INT64_C(10) * 365 * 86400 * 1000000)
+
+static void break_and_leap(struct world *world)
+{
+	break_it(world);
+	world->realtime_us += DECADE_US;
+}
+
+static void break_and_fall_back(struct world *world)
+{
+	break_it(world);
+	world->realtime_us -= DECADE_US;
+}
+
+/* Recorded by a process whose clock was wrong. */
+static void break_in_the_future(struct world *world)
+{
+	world->realtime_us += DECADE_US;
+	break_it(world);
+	world->realtime_us -= DECADE_US;
+}
+
+static void break_in_the_past(struct world *world)
+{
+	world->realtime_us -= DECADE_US;
+	break_it(world);
+	world->realtime_us += DECADE_US;
+}
+
 static void break_later(struct world *world)
 {
 	world->realtime_us +=
@@ -203,6 +233,46 @@ static const struct scenario scenarios[] = {
 		.trigger = TRIGGER "cooldown: 30m, attribution: 60m, action: rollback",
 		.monitor = "bake: 1s",
 		.on_known_good = break_it,
+		.stop_after_rollbacks = 1,
+		.rule = "rollback",
+		.incidents = 1,
+		.rollbacks = 1,
+		.outcome = "done",
+		.port = 1 },
+	{ .name = "the clock leaps ten years ahead",
+		.trigger = TRIGGER "cooldown: 30m, attribution: 60m, action: rollback",
+		.monitor = "bake: 1s",
+		.on_known_good = break_and_leap,
+		.stop_after_rollbacks = 1,
+		.rule = "rollback",
+		.incidents = 1,
+		.rollbacks = 1,
+		.outcome = "done",
+		.port = 1 },
+	{ .name = "the clock is set back ten years",
+		.trigger = TRIGGER "cooldown: 30m, attribution: 60m, action: rollback",
+		.monitor = "bake: 1s",
+		.on_known_good = break_and_fall_back,
+		.stop_after_rollbacks = 1,
+		.rule = "rollback",
+		.incidents = 1,
+		.rollbacks = 1,
+		.outcome = "done",
+		.port = 1 },
+	{ .name = "the change is recorded ten years ahead",
+		.trigger = TRIGGER "cooldown: 30m, attribution: 60m, action: rollback",
+		.monitor = "bake: 1s",
+		.on_known_good = break_in_the_future,
+		.stop_after_rollbacks = 1,
+		.rule = "rollback",
+		.incidents = 1,
+		.rollbacks = 1,
+		.outcome = "done",
+		.port = 1 },
+	{ .name = "the change is recorded ten years back",
+		.trigger = TRIGGER "cooldown: 30m, attribution: 60m, action: rollback",
+		.monitor = "bake: 1s",
+		.on_known_good = break_in_the_past,
 		.stop_after_rollbacks = 1,
 		.rule = "rollback",
 		.incidents = 1,
