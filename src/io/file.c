@@ -519,8 +519,8 @@ static int install_new(struct replace *replace, struct lg_error *err)
 		return lg_fail(err, LG_EIO, failure, "cannot install '%s'", place->path);
 	replace->temp_exists = false;
 	int rc = sync_dirfd(place->dirfd, place->dir, err);
-	if (rc < 0)
-		unlink_in(place->dirfd, place->name);
+	if (rc < 0 && unlink_in(place->dirfd, place->name) != 0)
+		return lg_context(err, LG_EUNKNOWN, "'%s' was made, but may not be on disk", place->path);
 	return rc;
 }
 

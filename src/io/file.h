@@ -4,8 +4,8 @@
  * write, fsync, rename, fsync of the directory.  After 0 the new content is on disk under the name; after any error the
  * former content is whole (or the file still absent) and no temporary is left behind.  A failed fsync is not retried.
  * LG_ECONFLICT: the name appeared or disappeared meanwhile.  LG_EUNKNOWN: the new content is under the name, but may not
- * be on disk (only where the file system cannot exchange two names and the sync of the directory failed).  A process that
- * is killed in between leaves ".NAME.lg-HEX16" beside the file, see lg_file_sweep.
+ * be on disk (the sync of the directory failed, and the file system cannot exchange two names, or taking it back failed,
+ * too).  A process that is killed in between leaves ".NAME.lg-HEX16" beside the file, see lg_file_sweep.
  */
 #ifndef LG_IO_FILE_H
 #define LG_IO_FILE_H
