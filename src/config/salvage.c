@@ -106,6 +106,24 @@ static int check_target(const struct lg_salvaging *salvaging, struct lg_error *e
 
 /* --- the place where it is made -------------------------------------------------------------------------------------------- */
 
+/* The lock goes last: without it nobody would know any more whose the rest is. */
+static int remove_unfinished(const char *dir, struct lg_error *err)
+{
+	char **names = NULL;
+	size_t count = 0;
+	int rc = lg_dir_list(dir, &names, &count, err);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		lg_autofree char *path = lg_path_join(dir, names[i]);
+		struct stat st;
+		if (!path)
+			rc = lg_fail_nomem(err);
+		else if (strcmp(names[i], LOCK) != 0 && lstat(path, &st) == 0)
+			rc = S_ISDIR(st.st_mode) ? lg_dir_remove(path, err) : lg_file_remove(path, err);
+	}
+	lg_names_free(names, count);
+	return rc < 0 ? rc : lg_dir_remove(dir, err);
+}
+
 /* What a salvage that was cut short left is removed; anything else that has the name is not ours. */
 static int clear_building(const char *dir, struct lg_error *err)
 {
@@ -121,7 +139,7 @@ static int clear_building(const char *dir, struct lg_error *err)
 	int rc = lg_lock_file(lock, 0, &fd, err);
 	if (rc < 0)
 		return lg_context(err, rc, "another salvage is making '%s'", dir);
-	return lg_dir_remove(dir, err);
+	return remove_unfinished(dir, err);
 }
 
 static int begin_building(struct lg_salvaging *salvaging, int *ret_lock, struct lg_error *err)
@@ -278,15 +296,16 @@ static int build(struct lg_salvaging *salvaging, json_t **ret_report, struct lg_
 		rc = lg_salvage_report(salvaging, &report, err);
 	if (rc == 0)
 		rc = write_report(salvaging, report, err);
-	lg_autofree char *mark = lg_path_join(salvaging->building ? salvaging->building : "", LOCK);
+	/* until it is in its place the lock says whose it is; there it does no harm should it stay */
+	lg_autofree char *mark = lg_path_join(salvaging->options->to, LOCK);
 	if (rc == 0)
-		rc = mark ? lg_file_remove(mark, err) : lg_fail_nomem(err);
+		rc = mark ? lg_dir_place(salvaging->building, salvaging->options->to, err) : lg_fail_nomem(err);
 	if (rc == 0)
-		rc = lg_dir_place(salvaging->building, salvaging->options->to, err);
+		(void)lg_file_remove(mark, NULL);
 	if (rc == 0)
 		*ret_report = lg_steal_ptr(&report);
 	else if (lock >= 0)
-		(void)lg_dir_remove(salvaging->building, NULL);
+		(void)remove_unfinished(salvaging->building, NULL);
 	return rc;
 }
 
