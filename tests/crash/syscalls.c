@@ -10,6 +10,7 @@
 #include "config/store.h"
 
 #include "base/buf.h"
+#include "config/retention.h"
 #include "config/salvage.h"
 #include "config/verify.h"
 #include "io/file.h"
@@ -30,9 +31,9 @@ static unsigned points = 2; /* of a series; 0: all */
 #define WAL_PAGES 1000 /* log/sqlite/internal.h */
 #define WAL_FRAME (4096 + 24)
 
-static const char *seed, *seed_full, *seed_old; /* directories with a store */
-static const char *damaged;                     /* one with a store that is to be salvaged */
-static const char *place, *live_dir;            /* a copy of one, and the directory that it is in */
+static const char *seed, *seed_full, *seed_long, *seed_old; /* directories with a store */
+static const char *damaged;                                 /* one with a store that is to be salvaged */
+static const char *place, *live_dir;                        /* a copy of one, and the directory that it is in */
 
 /* Only in the child do syncs reach the one who counts them (support/syscalls.h); nowhere the disk, as no power fails here. */
 static bool syncs_count;
@@ -98,12 +99,17 @@ static int do_checkpoint(struct lg_config *config, struct lg_error *err)
 	return lg_config_checkpoint(config, err);
 }
 
-/* All records before the checkpoint. */
+/* Down to the newest two revisions and what is pinned: checkpoints, a record of it, and the cut. */
 static int do_trim(struct lg_config *config, struct lg_error *err)
 {
-	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(live_dir);
-	(void)config;
-	return lg_log_trim(log, 4, NULL, 0, err);
+	struct lg_trim_plan plan = { 0 };
+	static const struct lg_pin pin = { .seq = 1, .why = "test" };
+	const struct lg_retention retention = { .revisions = 2, .known_good = 1, .pins = &pin, .pin_count = 1 };
+	int rc = lg_config_trim_plan(config, &retention, &plan, err);
+	if (rc == 0 && plan.before > plan.first)
+		rc = lg_config_trim(config, &plan, &store_author, err);
+	lg_trim_plan_clear(&plan);
+	return rc;
 }
 
 /* --- those that open a store themselves, or make one */
@@ -138,16 +144,16 @@ static int do_salvage(struct lg_config *config, struct lg_error *err)
 static void look_at_copy(void);
 static void look_at_damaged(void);
 
-enum effect { CHANGES, SAME_STATE, MAKES };
+enum effect { CHANGES, SAME_STATE, STEPS, MAKES };
 
 static const struct act {
 	const char *name;
 	int (*work)(struct lg_config *config, struct lg_error *err);
 	const char *const *seed; /* NULL: there is no store */
-	enum effect effect;      /* on what can be read; MAKES: the store, which there was not */
-	bool opens;              /* itself */
-	unsigned most;           /* runs of a series, also of all, for each takes long; 0: no limit */
-	void (*look)(void);      /* or NULL */
+	enum effect effect; /* on what can be read; STEPS: each whole; MAKES: the store, which there was not */
+	bool opens;         /* itself */
+	unsigned most;      /* runs of a series, also of all, for each takes long; 0: no limit */
+	void (*look)(void); /* or NULL */
 } acts[] = {
 	{ "commit", do_commit, &seed, CHANGES, false, 0, NULL },
 	{ "commit that moves pages", do_commit, &seed_full, CHANGES, false, 0, NULL },
@@ -155,7 +161,7 @@ static const struct act {
 	{ "restore", do_restore, &seed, CHANGES, false, 0, NULL },
 	{ "batch", do_batch, &seed, CHANGES, false, 0, NULL },
 	{ "checkpoint", do_checkpoint, &seed, SAME_STATE, false, 0, NULL },
-	{ "trim", do_trim, &seed, CHANGES, false, 0, NULL },
+	{ "trim", do_trim, &seed_long, STEPS, false, 0, NULL },
 	{ "open", do_open, &seed, SAME_STATE, true, 0, NULL },
 	{ "upgrade", do_open, &seed_old, SAME_STATE, true, 0, look_at_copy },
 	{ "init", do_init, NULL, MAKES, true, 0, NULL },
@@ -202,6 +208,19 @@ static const char *make_full_seed(void)
 		snprintf(value, sizeof value, "%d", i);
 		store_set(config, "filler", value);
 		assert_int_equal(stat(wal, &st), 0);
+	}
+	return dir;
+}
+
+/* Something to trim. */
+static const char *make_long_seed(void)
+{
+	const char *dir = make_seed();
+	char value[24];
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(dir);
+	for (int i = 0; i < 12; i++) {
+		snprintf(value, sizeof value, "%d", i);
+		store_set(config, i % 2 ? "a/x" : "b/y", value);
 	}
 	return dir;
 }
@@ -402,11 +421,47 @@ static void make_again(
 	lg_names_free(names, count);
 }
 
+/* What is said of keys, holds and marks, without the head in front and what is gone behind it. */
+static bool same_content(const char *one, const char *other)
+{
+	const char *from = strchr(one, '\n'), *to = strstr(one, "all from ");
+	const char *from_other = strchr(other, '\n'), *to_other = strstr(other, "all from ");
+	return to - from == to_other - from_other && memcmp(from, from_other, (size_t)(to - from)) == 0;
+}
+
+/* Of what goes in steps some may have been done; the rest is, when it is asked for again. */
+static void judge_steps(const struct act *act, const struct truth *truth, const struct syscalls_fault *fault,
+	const struct syscalls_result *result)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	char *now = read_store();
+	if (!same_content(now, truth->before))
+		fail_msg("call %u, %s: something else was changed:\n%.4000s", fault->nth, result->at, now);
+	if (told->done && told->rc == 0 && strcmp(now, truth->after) != 0)
+		fail_msg("call %u, %s: it was said to be done:\n%.4000s", fault->nth, result->at, now);
+	if (result->resyncs)
+		fail_msg("call %u, %s: synced again after a failed sync", fault->nth, result->at);
+	free(now);
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(live_dir);
+	lg_assert_ok(act->work(config, &err), &err);
+	now = read_store();
+	if (!same_content(now, truth->after) ||
+		strcmp(strstr(now, "all from "), strstr(truth->after, "all from ")) != 0)
+		fail_msg("call %u, %s: and again:\n%.4000s", fault->nth, result->at, now);
+	free(now);
+	store_set(config, "z", "1");
+	store_assert_as_reopened(config, live_dir);
+}
+
 static void judge(const struct act *act, const struct truth *truth, const struct syscalls_fault *fault,
 	const struct syscalls_result *result)
 {
 	if (act->look)
 		act->look();
+	if (act->effect == STEPS) {
+		judge_steps(act, truth, fault, result);
+		return;
+	}
 	if (act->effect == MAKES)
 		make_again(act, fault, result);
 	char *now = read_store();
@@ -548,6 +603,7 @@ int main(int argc, char **argv)
 		return 1;
 	seed = make_seed();
 	seed_full = make_full_seed();
+	seed_long = make_long_seed();
 	seed_old = make_old_seed();
 	damaged = make_damaged();
 	for (size_t i = 0; i < ACTS * KINDS; i++) {
