@@ -183,7 +183,7 @@ struct pass {
 	struct lg_salvaging *salvaging;
 	struct lg_salvage_state now;
 	bool known;  /* now.tree is the state after the record last seen; else it comes as near as can be */
-	bool behind; /* a gap: the next state that is known wants a checkpoint */
+	bool behind; /* something that is not known: the next state that is wants a checkpoint */
 	bool controls_known;
 	size_t gap, checkpoint; /* the next of each */
 	uint64_t unread_from;   /* first seq whose state is not known, 0: all are */
@@ -318,8 +318,10 @@ static int take_state(struct pass *pass, const struct lg_record *record, struct 
 	if (rc == 0 && pass->known) {
 		pass->now.revision = record->seq;
 		rc = note_unread(pass, record->seq - 1, err);
-	} else if (pass->unread_from == 0) {
-		pass->unread_from = record->seq;
+	} else {
+		pass->behind =
+			true; /* no road leads over it, so the next state that is known wants a checkpoint, too */
+		pass->unread_from = pass->unread_from ? pass->unread_from : record->seq;
 	}
 	return rc;
 }
