@@ -347,6 +347,7 @@ static int load_state(struct lg_config *config, struct lg_error *err)
 		config->head = former;
 		return rc;
 	}
+	lg_touch_forget(config);
 	lg_controls_clear(&config->controls);
 	config->controls = state.controls;
 	state.controls = (struct lg_controls){ 0 };
@@ -412,6 +413,7 @@ void lg_config_close(struct lg_config *config)
 		return;
 	lg_refusals_close(config);
 	lg_checkpoint_finish(config);
+	lg_touch_forget(config);
 	lg_cache_clear(config);
 	lg_cache_published(config, NULL);
 	lg_published_free(config->published);

@@ -1,4 +1,4 @@
-/* What touched a key or a scope.  Changes are found by the log's key index, restores by their scope; the value that a
+/* What touched a key.  Changes are found by the log's key index, restores by their scope; the value that a
  * restore gave a key is resolved through its target, hop by hop, so no tree is built. */
 #include "config/internal.h"
 
@@ -410,86 +410,4 @@ int lg_config_history_key(struct lg_config *config, const char *key, uint64_t li
 	int rc = lg_log_query(config->log, &query, key_record, &history, err);
 	lg_config_unlock(config);
 	return rc == FOUND ? 0 : rc;
-}
-
-/* --- a scope -------------------------------------------------------------------------------------------------------- */
-
-struct touch {
-	const struct lg_scope *scope;
-	uint64_t seq; /* of the newest record that touches the scope */
-	int64_t time_us;
-};
-
-static int covered_key(void *arg, const char *key, size_t key_len, const char *value, size_t value_len)
-{
-	(void)value;
-	(void)value_len;
-	return lg_scope_covers(arg, key, key_len) ? FOUND : 0;
-}
-
-static int touch_record(void *arg, const struct lg_record *record, struct lg_error *err)
-{
-	struct touch *touch = arg;
-	int rc;
-	if (lg_scope_is_all(touch->scope)) {
-		rc = FOUND;
-	} else if (record->kind == LG_KIND_CHANGE) {
-		rc = lg_body_each(
-			record->body, record->body_len, covered_key, (void *)(uintptr_t)touch->scope, err);
-	} else {
-		struct lg_restore_body body;
-		rc = lg_restore_body_parse(record, &body, err);
-		if (rc < 0)
-			return rc;
-		rc = lg_scope_overlaps(&body.scope, touch->scope) ? FOUND : 0;
-		lg_scope_clear(&body.scope);
-	}
-	if (rc != FOUND)
-		return rc;
-	touch->seq = record->seq;
-	touch->time_us = record->time_us;
-	return FOUND;
-}
-
-static int touch_by_selector(
-	struct lg_config *config, const char *selector, uint64_t at, struct touch *touch, struct lg_error *err)
-{
-	const struct lg_log_query query = {
-		.from = touch->seq + 1,
-		.to = at,
-		.kinds = LG_STATE_KINDS,
-		.key = selector,
-		.newest_first = true,
-		.no_body = lg_scope_is_all(touch->scope),
-	};
-	if (query.from > at)
-		return 0;
-	int rc = lg_log_query(config->log, &query, touch_record, touch, err);
-	return rc < 0 ? rc : 0;
-}
-
-int lg_config_last_change(struct lg_config *config, const struct lg_scope *scope, uint64_t at,
-	uint64_t *ret_revision, int64_t *ret_time_us, struct lg_error *err)
-{
-	struct touch touch = { .scope = scope };
-	int rc = 0;
-	lg_config_lock(config);
-	if (at && (!scope || scope->include_count == 0)) {
-		touch.scope = scope ? scope : &(const struct lg_scope)LG_SCOPE_ALL;
-		rc = touch_by_selector(config, NULL, at, &touch, err);
-	}
-	for (size_t i = 0; at && scope && rc == 0 && i < scope->include_count; i++) {
-		char declared[LG_SELECTOR_MAX];
-		rc = touch_by_selector(config, scope->include[i], at, &touch, err);
-		int len = snprintf(declared, sizeof declared, LG_SCHEMA_SPACE "%s", scope->include[i]);
-		if (rc == 0 && scope->include[i][0] != '@' && (size_t)len < sizeof declared)
-			rc = touch_by_selector(config, declared, at, &touch, err);
-	}
-	lg_config_unlock(config);
-	if (rc < 0)
-		return rc;
-	*ret_revision = touch.seq;
-	if (ret_time_us)
-		*ret_time_us = touch.time_us;
-	return 0;
 }

@@ -11,7 +11,8 @@
  *	group.c       one append for all who write at the time: conflict, unknown outcome, publishing
  *	control.c     marks and holds, folded from control records
  *	gone.c        what is not in the log any more, and what is nearest to it
- *	history.c     what touched a key or scope
+ *	history.c     what touched a key
+ *	touch.c       what touched a scope last
  *	retention.c   what of the history may go
  *	since.c       the record that a value comes from, through restores
  *	target.c      "r12", "@-1", "good", times → a revision
@@ -43,6 +44,7 @@
 
 #define LG_TREE_CACHE  16
 #define LG_DAMAGED_MAX 8
+#define LG_TOUCH_MEMOS 8
 
 /* What readers see; replaced whole. */
 struct lg_published {
@@ -55,6 +57,13 @@ struct lg_cached_tree {
 	uint64_t revision; /* 0: empty slot */
 	uint64_t used;
 	struct lg_tree *tree;
+};
+
+/* What was found out about a scope: `seq` touched it last, as of record `as_of` (0: empty slot). */
+struct lg_touch_memo {
+	struct lg_scope scope;
+	uint64_t as_of, seq;
+	int64_t time_us;
 };
 
 /* The newest state that anything was prepared for: what is durable, with what is prepared or being appended on top. */
@@ -124,6 +133,8 @@ struct lg_config {
 	uint64_t damaged[LG_DAMAGED_MAX];         /* checkpoints that could not be read; 0: empty slot */
 	int64_t checkpoint_began_ns;              /* the last one of this process; 0: none yet */
 	uint64_t checkpoint_seq;                  /* newest known */
+	struct lg_touch_memo touched[LG_TOUCH_MEMOS];
+	size_t next_touched;
 	size_t checkpoint_len;
 	size_t tail_cost;   /* what replaying from there costs an opener, in bytes of body */
 	bool tail_goes_far; /* a restore behind it brings back a part of a state from before it */
@@ -308,6 +319,9 @@ void lg_refusal_after_commit(struct lg_config *config, const struct lg_commit *c
 	const struct lg_problems *problems, int rc, const struct lg_error *err);
 void lg_refusal_after_restore(
 	struct lg_config *config, const struct lg_restore *restore, const struct lg_problems *problems, int rc);
+
+/* touch.c: what was found out is no longer so.  Lock held. */
+void lg_touch_forget(struct lg_config *config);
 
 /* history.c */
 /* Walks the members of "set" and "unset" of a canonical change body without building it.  value NULL for unset. */

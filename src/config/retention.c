@@ -454,6 +454,7 @@ static int cut_off(struct lg_config *config, const struct lg_trim_plan *plan, st
 	int rc = check_meanwhile(config, plan, err);
 	if (rc == 0)
 		rc = lg_log_trim(config->log, plan->before, keep, plan->pin_count, err);
+	lg_touch_forget(config);
 	lg_cache_clear(config); /* what is gone is gone, whether it was read lately or not */
 	lg_config_unlock(config);
 	return rc;

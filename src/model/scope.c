@@ -48,12 +48,44 @@ static bool covers(const char *selector, const char *name, size_t len)
 		selects(selector, name + SCHEMA_LEN, len - SCHEMA_LEN);
 }
 
+/* First place whose selector is not below text. */
+static size_t find_place(char *const *list, size_t count, const char *text, size_t len)
+{
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		/* a selector that text goes on from is below it, as with strcmp() */
+		if (strncmp(list[middle], text, len) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool holds(char *const *list, size_t count, const char *text, size_t len)
+{
+	size_t at = find_place(list, count, text, len);
+	return at < count && strncmp(list[at], text, len) == 0 && list[at][len] == '\0';
+}
+
+/* What selects name is name itself, or what it has up to one of its slashes; lists are sorted. */
+static bool any_selects(char *const *list, size_t count, const char *name, size_t len)
+{
+	if (count == 0 || len == 0)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (name[i] == '/' && holds(list, count, name, i + 1))
+			return true;
+	return holds(list, count, name, len);
+}
+
 static bool any_covers(char *const *list, size_t count, const char *name, size_t len)
 {
-	for (size_t i = 0; i < count; i++)
-		if (covers(list[i], name, len))
-			return true;
-	return false;
+	if (any_selects(list, count, name, len))
+		return true;
+	return len > SCHEMA_LEN && is_schema(name, len) && name[SCHEMA_LEN] != '@' &&
+		any_selects(list, count, name + SCHEMA_LEN, len - SCHEMA_LEN);
 }
 
 /* The keys that a and b both cover, as one selector.  It is b, a, or (a plain one and a declaration prefix above it) the
@@ -105,31 +137,28 @@ static int copy_list(char *const *list, size_t count, char ***ret_list, size_t *
 	return 0;
 }
 
-/* Drops what the new selector covers. */
-static void drop_covered(char **list, size_t *count, const char *selector)
+/* Drops what `text` selects: it stands together. */
+static void drop_selected(char **list, size_t *count, const char *text, size_t len)
 {
-	size_t kept = 0;
-	for (size_t i = 0; i < *count; i++) {
-		if (covers(selector, list[i], strlen(list[i])))
-			free(list[i]);
-		else
-			list[kept++] = list[i];
-	}
-	*count = kept;
+	size_t from = find_place(list, *count, text, len);
+	size_t to = from;
+	while (to < *count && selects(text, list[to], strlen(list[to])))
+		free(list[to++]);
+	if (to > from)
+		memmove(list + from, list + to, (*count - to) * sizeof *list);
+	*count -= to - from;
 }
 
-/* First place whose selector is not below the new one. */
-static size_t find_place(char *const *list, size_t count, const char *selector)
+/* Drops what the new selector covers. */
+static void drop_covered(char **list, size_t *count, const char *selector, size_t len)
 {
-	size_t low = 0, high = count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (strcmp(list[middle], selector) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	char declared[SCHEMA_LEN + LG_KEY_MAX + 2];
+	drop_selected(list, count, selector, len);
+	if (selector[0] == '@')
+		return;
+	memcpy(declared, LG_SCHEMA_SPACE, SCHEMA_LEN);
+	memcpy(declared + SCHEMA_LEN, selector, len + 1);
+	drop_selected(list, count, declared, SCHEMA_LEN + len);
 }
 
 static int add_selector(char ***list, size_t *count, const char *selector, struct lg_error *err)
@@ -148,8 +177,8 @@ static int add_selector(char ***list, size_t *count, const char *selector, struc
 		free(copy);
 		return lg_fail_nomem(err);
 	}
-	drop_covered(grown, count, selector);
-	size_t at = find_place(grown, *count, selector);
+	drop_covered(grown, count, selector, len);
+	size_t at = find_place(grown, *count, selector, len);
 	memmove(grown + at + 1, grown + at, (*count - at) * sizeof *grown);
 	grown[at] = copy;
 	++*count;
@@ -314,6 +343,11 @@ int lg_scope_to_json(const struct lg_scope *scope, json_t **ret_json, struct lg_
 	return 0;
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /* An empty list is refused: a list that some program filtered down to nothing must not come to mean everything. */
 static int list_from_json(struct lg_scope *scope, const char *name, const json_t *array, struct lg_error *err)
 {
@@ -324,19 +358,25 @@ static int list_from_json(struct lg_scope *scope, const char *name, const json_t
 		add = lg_scope_exclude;
 	else
 		return lg_fail(err, LG_EINVALID, 0, "a scope has 'include' and 'exclude' only");
-	if (!json_is_array(array) || json_array_size(array) == 0)
+	const size_t count = json_array_size(array);
+	if (!json_is_array(array) || count == 0)
 		return lg_fail(err, LG_EINVALID, 0, "'%s' of a scope is a list of at least one selector", name);
-	for (size_t i = 0; i < json_array_size(array); i++) {
+	lg_autofree const char **selectors = calloc(count, sizeof *selectors);
+	if (!selectors)
+		return lg_fail_nomem(err);
+	for (size_t i = 0; i < count; i++) {
 		const json_t *item = json_array_get(array, i);
-		const char *selector = json_string_value(item);
-		if (!selector || strlen(selector) != json_string_length(item))
+		selectors[i] = json_string_value(item);
+		if (!selectors[i] || strlen(selectors[i]) != json_string_length(item))
 			return lg_fail(
 				err, LG_EINVALID, 0, "'%s' of a scope holds something that is no key", name);
-		int rc = add(scope, selector, err);
-		if (rc < 0)
-			return rc;
 	}
-	return 0;
+	/* in order, each goes to the end of the list */
+	qsort(selectors, count, sizeof *selectors, compare_texts);
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = add(scope, selectors[i], err);
+	return rc;
 }
 
 int lg_scope_from_json(const json_t *json, struct lg_scope *ret_scope, struct lg_error *err)

@@ -51,6 +51,9 @@ void lg_tree_unrefp(struct lg_tree **tree);
 
 bool lg_tree_get(const struct lg_tree *tree, const char *key, size_t len, struct lg_entry *ret_entry);
 size_t lg_tree_count(const struct lg_tree *tree);
+/* The highest change number below a key or a prefix ('/' at its end, or "" for all), in O(depth); 0 when there is nothing.  It
+ * may be that of an entry that is gone by now, so something has changed there at that record, or later. */
+uint64_t lg_tree_newest(const struct lg_tree *tree, const char *selector, size_t len);
 size_t lg_tree_count_prefix(const struct lg_tree *tree, const char *prefix, size_t len);
 /* Root hash.  Thread-safe; the first call on a fresh tree does the work. */
 void lg_tree_hash(const struct lg_tree *tree, uint8_t ret_hash[LG_HASH_SIZE]);

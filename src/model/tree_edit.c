@@ -78,6 +78,7 @@ static struct lg_branch *copy_branch(struct lg_branch *branch, int64_t gap, int6
 	copy->floor = branch->floor;
 	copy->first = branch->first;
 	copy->keys = branch->keys;
+	copy->newest = branch->newest;
 	copy->bytes = branch->bytes + lg_node_own_bytes(&copy->node) - lg_node_own_bytes(&branch->node);
 	uint8_t *from_bytes = lg_branch_bytes(branch);
 	uint8_t *to_bytes = lg_branch_bytes(copy);
@@ -91,6 +92,12 @@ static struct lg_branch *copy_branch(struct lg_branch *branch, int64_t gap, int6
 		to_bytes[to++] = from_bytes[i];
 	}
 	return copy;
+}
+
+static struct lg_node *copy_pack(const struct lg_pack *pack)
+{
+	struct lg_pack *copy = lg_pack_new(pack);
+	return copy ? &copy->node : NULL;
 }
 
 static struct lg_node *copy_whole_branch(struct lg_branch *branch)
@@ -110,7 +117,7 @@ static int own(struct lg_node **slot)
 	if (!is_shared(node))
 		return 0;
 	struct lg_node *copy = node->kind == LG_NODE_LEAF ? copy_leaf(lg_as_leaf(node))
-		: node->kind == LG_NODE_PACK              ? lg_pack_copy(lg_as_pack(node))
+		: node->kind == LG_NODE_PACK              ? copy_pack(lg_as_pack(node))
 							  : copy_whole_branch(lg_as_branch(node));
 	if (!copy)
 		return LG_ENOMEM;
@@ -189,6 +196,8 @@ static int push_floor(struct lg_branch *branch)
 		branch->bytes += lg_node_bytes(branch->kids[i]);
 	}
 	branch->first = lg_node_first(branch->kids[0]);
+	if (branch->newest < branch->floor)
+		branch->newest = branch->floor;
 	if (rc == 0)
 		branch->floor = 0;
 	return rc;
@@ -210,6 +219,8 @@ static void kid_changed(struct lg_branch *branch, int64_t i, struct weight befor
 	struct weight now = weight_of(branch->kids[i]);
 	branch->keys += now.keys - before.keys;
 	branch->bytes += now.bytes - before.bytes;
+	if (branch->newest < lg_node_newest(branch->kids[i]))
+		branch->newest = lg_node_newest(branch->kids[i]);
 	if (i == 0)
 		branch->first = lg_node_first(branch->kids[0]);
 	atomic_store_explicit(&branch->node.hashed, false, memory_order_relaxed);

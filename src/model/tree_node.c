@@ -159,38 +159,34 @@ struct lg_branch *lg_branch_alloc(struct lg_slab **slab, uint32_t count)
 	return branch;
 }
 
-struct lg_pack *lg_pack_new(struct lg_region *region, const uint8_t *data, uint32_t count, uint32_t offset)
+struct lg_pack *lg_pack_new(const struct lg_pack *like)
 {
 	bool in_slab;
 	struct lg_pack *pack = node_alloc(NULL, sizeof *pack, &in_slab);
 	if (!pack)
 		return NULL;
-	atomic_fetch_add_explicit(&region->refs, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&like->region->refs, 1, memory_order_relaxed);
 	*pack = (struct lg_pack){ .node = { .refs = 1, .kind = LG_NODE_PACK, .hashed = true },
-		.count = count,
-		.offset = offset,
-		.data = data,
-		.region = region };
+		.count = like->count,
+		.offset = like->offset,
+		.floor = like->floor,
+		.newest = like->newest,
+		.data = like->data,
+		.region = like->region };
 	return pack;
-}
-
-struct lg_node *lg_pack_copy(const struct lg_pack *pack)
-{
-	struct lg_pack *copy = lg_pack_new(pack->region, pack->data, pack->count, pack->offset);
-	if (!copy)
-		return NULL;
-	copy->floor = pack->floor;
-	return &copy->node;
 }
 
 void lg_branch_refresh(struct lg_branch *branch)
 {
 	branch->first = lg_node_first(branch->kids[0]);
 	branch->keys = 0;
+	branch->newest = 0;
 	branch->bytes = lg_node_own_bytes(&branch->node);
 	for (uint32_t i = 0; i < branch->count; i++) {
 		branch->keys += lg_node_keys(branch->kids[i]);
 		branch->bytes += lg_node_bytes(branch->kids[i]);
+		uint64_t newest = lg_node_newest(branch->kids[i]);
+		branch->newest = newest > branch->newest ? newest : branch->newest;
 	}
 	atomic_store_explicit(&branch->node.hashed, false, memory_order_relaxed);
 }

@@ -59,9 +59,10 @@ struct lg_branch {
 	uint32_t count;
 	struct lg_node *
 		first; /* leftmost leaf or packed node below: its key shows the prefix that all keys below share */
-	uint64_t floor; /* change numbers below are at least this */
-	uint64_t keys;  /* entries below */
-	uint64_t bytes; /* of memory of this node and all below */
+	uint64_t floor;  /* change numbers below are at least this */
+	uint64_t newest; /* the highest one that was ever below, or lower: what is taken out is not forgotten */
+	uint64_t keys;   /* entries below */
+	uint64_t bytes;  /* of memory of this node and all below */
 	uint8_t hash[LG_HASH_SIZE];
 	struct lg_node *kids[];
 };
@@ -77,6 +78,7 @@ struct lg_pack {
 	uint32_t count;      /* entries */
 	uint32_t offset;     /* of the branch on top, UINT32_MAX when there is one entry */
 	uint64_t floor;      /* as a branch's */
+	uint64_t newest;     /* of the entries */
 	const uint8_t *data; /* see tree_pack.c */
 	struct lg_region *region;
 };
@@ -194,8 +196,6 @@ static inline struct lg_entry lg_pack_entry(const struct lg_pack *pack, uint32_t
 
 /* The entry that shares the most bytes with key. */
 uint32_t lg_pack_search(const struct lg_pack *pack, const char *key, size_t len);
-/* A node of its own over the same entries. */
-struct lg_node *lg_pack_copy(const struct lg_pack *pack);
 /* Entries from..to, which are a subtree, as nodes of their own.  LG_ECORRUPT when a whole one does not hash to what it says. */
 int lg_pack_unfold(const struct lg_pack *pack, uint32_t from, uint32_t to, struct lg_node **ret_node);
 
@@ -238,6 +238,16 @@ static inline const uint8_t *lg_node_hash_bytes(struct lg_node *node)
 					     : lg_as_branch(node)->hash;
 }
 
+/* The highest change number below, as far as floors above do not make it higher. */
+static inline uint64_t lg_node_newest(struct lg_node *node)
+{
+	if (node->kind == LG_NODE_LEAF)
+		return lg_as_leaf(node)->change;
+	uint64_t floor = node->kind == LG_NODE_PACK ? lg_as_pack(node)->floor : lg_as_branch(node)->floor;
+	uint64_t newest = node->kind == LG_NODE_PACK ? lg_as_pack(node)->newest : lg_as_branch(node)->newest;
+	return newest > floor ? newest : floor;
+}
+
 /* Index of the kid for byte, or -1. */
 static inline int64_t lg_branch_find(struct lg_branch *branch, uint8_t byte)
 {
@@ -260,8 +270,8 @@ void lg_node_unref(struct lg_node *node);
 /* slab: the one being filled (made and exchanged as needed), or NULL for memory of its own. */
 struct lg_leaf *lg_leaf_new(struct lg_slab **slab, const struct lg_entry *entry);
 struct lg_branch *lg_branch_alloc(struct lg_slab **slab, uint32_t count);
-/* Takes a reference of the region. */
-struct lg_pack *lg_pack_new(struct lg_region *region, const uint8_t *data, uint32_t count, uint32_t offset);
+/* Like another one, which need not be on the heap; takes a reference of its region. */
+struct lg_pack *lg_pack_new(const struct lg_pack *like);
 void lg_slab_release(struct lg_slab *slab);              /* NULL is fine */
 struct lg_region *lg_region_new(struct lg_block *block); /* takes a reference of the block */
 void lg_region_unref(struct lg_region *region);

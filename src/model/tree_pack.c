@@ -119,17 +119,20 @@ static int check_order(const uint8_t *index, struct lg_text before, struct lg_te
 	return 0;
 }
 
-static int check_entries(const uint8_t *pack, uint32_t size, uint32_t count, struct lg_text *ret_first,
-	struct lg_text *ret_last, uint32_t *ret_offset, struct lg_error *err)
+/* Sets offset and newest. */
+static int check_entries(struct lg_pack *pack, uint32_t size, struct lg_text *ret_first,
+	struct lg_text *ret_last, struct lg_error *err)
 {
-	uint32_t at = LG_PACK_HEAD + count * LG_PACK_INDEX;
+	uint32_t at = LG_PACK_HEAD + pack->count * LG_PACK_INDEX;
 	uint32_t offset = UINT32_MAX;
 	struct lg_text key, before = { 0 };
-	for (uint32_t i = 0; i < count; i++) {
-		int rc = check_entry(pack, size, i, &at, &key, err);
+	for (uint32_t i = 0; i < pack->count; i++) {
+		const uint8_t *index = lg_pack_index(pack, i);
+		const uint8_t *entry = pack->data + at;
+		int rc = check_entry(pack->data, size, i, &at, &key, err);
 		if (rc < 0)
 			return rc;
-		const uint8_t *index = pack + LG_PACK_HEAD + (size_t)i * LG_PACK_INDEX;
+		pack->newest = lg_get_u64(entry) > pack->newest ? lg_get_u64(entry) : pack->newest;
 		if (i == 0)
 			*ret_first = key;
 		else if ((rc = check_order(index, before, key, err)) < 0)
@@ -139,7 +142,7 @@ static int check_entries(const uint8_t *pack, uint32_t size, uint32_t count, str
 		before = key;
 	}
 	*ret_last = before;
-	*ret_offset = offset;
+	pack->offset = offset;
 	return at == size ? 0 : fail(err, "there is more behind the last entry");
 }
 
@@ -151,11 +154,11 @@ static int read_pack(struct reader *reader, struct lg_error *err)
 	if (size > left || count == 0 || size < LG_PACK_HEAD + count * LG_PACK_INDEX)
 		return fail(err, "they end too early");
 	struct lg_text first, last;
-	uint32_t offset;
-	int rc = check_entries(reader->at, size, count, &first, &last, &offset, err);
+	struct lg_pack like = { .count = count, .data = reader->at, .region = reader->region };
+	int rc = check_entries(&like, size, &first, &last, err);
 	if (rc < 0)
 		return rc;
-	struct lg_pack *pack = lg_pack_new(reader->region, reader->at, count, offset);
+	struct lg_pack *pack = lg_pack_new(&like);
 	if (!pack)
 		return lg_fail_nomem(err);
 	rc = lg_tree_builder_add_node(reader->builder, &pack->node, first, last, err);

@@ -379,6 +379,35 @@ static void test_clear(void **state)
 	lg_scope_clear(&scope);
 }
 
+/* A list as long as a store has keys, in no order; each selector is drawn twice, and some prefixes cover others. */
+static void test_long_lists(void **state)
+{
+	(void)state;
+	enum { SELECTORS = 30000 };
+	struct lg_error err = LG_ERROR_INIT;
+	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
+	lg_cleanup(lg_json_freep) json_t *json = NULL;
+	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
+	lg_buf_adds(&text, "{\"include\":[");
+	for (size_t i = 0; i < 2 * SELECTORS; i++) {
+		size_t n = i * 7919 % SELECTORS;
+		lg_buf_addf(&text, "%s\"s%zu/%s%zu\"", i ? "," : "", n % 100, n % 3 ? "" : "x/", n);
+	}
+	lg_buf_adds(&text, ",\"s7/\",\"@schema/s8/x/\",\"s8/\"]}");
+	lg_assert_ok(lg_json_parse(lg_buf_str(&text), text.len, text.len, &json, &err), &err);
+	lg_assert_ok(lg_scope_from_json(json, &scope, &err), &err);
+	assert_int_equal(scope.include_count, SELECTORS - 2 * SELECTORS / 100 + 2);
+	for (size_t i = 1; i < scope.include_count; i++)
+		assert_true(strcmp(scope.include[i - 1], scope.include[i]) < 0);
+	for (size_t n = 0; n < SELECTORS; n += 13) {
+		char key[64];
+		size_t len = (size_t)snprintf(key, sizeof key, "s%zu/%s%zu", n % 100, n % 3 ? "" : "x/", n);
+		assert_true(lg_scope_covers(&scope, key, len));
+		key[len] = 'y'; /* which nobody selected, but for the two prefixes */
+		assert_int_equal(lg_scope_covers(&scope, key, len + 1), n % 100 == 7 || n % 100 == 8);
+	}
+}
+
 int main(void)
 {
 	ROWS("form", test_form, forms);
@@ -390,6 +419,7 @@ int main(void)
 	lg_test_add("json is normalised", test_json_normalised, NULL);
 	lg_test_add("brute force", test_brute_force, NULL);
 	lg_test_add("order of adding", test_order, NULL);
+	lg_test_add("long lists", test_long_lists, NULL);
 	lg_test_add("clear", test_clear, NULL);
 	return lg_test_run("model_scope");
 }
