@@ -1,14 +1,18 @@
 /* config.h - the configuration service: propose → validate → append → publish → notify.
  *
- * One struct lg_config is one opened log with the state that follows from it.  Writers (commit, restore, control,
- * refresh) take its lock; readers (lg_config_snapshot and everything on a tree) take none: the current state is
- * published under liburcu and a snapshot is counted inside a read section.
+ * One struct lg_config is one opened log with the state that follows from it.  Any number of threads may use it.  Writers
+ * (commit, restore, control) that come at the same time share one append, so one sync of the disk: one of them does it for
+ * all (group.c).  Each gets its own answer: an invalid change does not hurt its neighbours, and of two that expect the same
+ * one wins.  A writer returns when its record is durable and published, so it reads what it wrote; a refusal, too, stands
+ * only on what is durable.  Readers (lg_config_snapshot and everything on a tree) take no lock: the current state is
+ * published under liburcu and a snapshot is counted inside a read section.  Everything else takes its turn at the log.
  *
  * What is durable is also known here: whatever can fail (memory, a control record that cannot be read) does so before the
  * append, and what follows the append cannot.  After LG_EUNKNOWN nothing is assumed: the next call reads the log.
  *
  * Every change carries the log's head it was made on; when somebody else appended meanwhile the change is validated again
- * on the new state and tried again, so two writers never lose an update and never overwrite unseen.
+ * on the new state and tried again, so two writers never lose an update and never overwrite unseen.  While a writer is being
+ * served its changes, problems and error belong to whichever writer serves it.
  */
 #ifndef LG_CONFIG_CONFIG_H
 #define LG_CONFIG_CONFIG_H
@@ -117,9 +121,12 @@ struct lg_author {
 	bool automatic;     /* not a person: held scopes refuse it too, and it is recorded */
 };
 
-/* Looks at a change before it is appended and after it is published.  `before` may refuse (negative code, problems).  Called
- * in subscription order, in the caller's thread, with the config's lock held.  Neither may write to the config
- * (LG_EINTERNAL), and a refresh inside finds nothing new: the change stands on the state that they see. */
+/* Looks at a change before it is appended and a state after it is published.  `before` may refuse (negative code, problems):
+ * that change alone.  Called in subscription order, one at a time, with the log held, in the thread of any writer that writes
+ * at the time (with one writer: its own).  `former` is the state that the change stands on: the published one, or with what
+ * is to be appended together with it.  `before` may be called again for the same change when that state does not come to
+ * be.  `after` sees each published state in order: the last of several that were appended together.  Neither may write to
+ * the config (LG_EINTERNAL), and a refresh inside finds nothing new: the change stands on the state that they see. */
 struct lg_subscriber {
 	int (*before)(void *arg, uint64_t revision, struct lg_tree *former, struct lg_tree *next,
 		struct lg_problems *problems, struct lg_error *err);

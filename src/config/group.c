@@ -1,10 +1,10 @@
-/* Group commit: whoever writes at the same time shares one append, so one sync of the disk (docs/decisions/0006).
+/* Group commit: whoever writes at the same time shares one append, so one sync of the disk (docs/decisions/0008).
  *
  * A writer puts its request on a stack without a lock.  Who put it on an empty one collects for all that come until it has
  * the lock: into the line, each validated and sealed on the tip.  The first in the line leads: it takes a turn at the log,
- * appends what is prepared by then as one batch, publishes once and wakes the others of its batch.  While it waits for the
- * disk the lock is free, and the next batch is prepared on the tip, the first of which waits for its turn already.  A writer
- * that is alone does all of this itself and wakes nobody.
+ * appends what is prepared by then as one batch, publishes once and wakes the others of its batch; after a few batches the
+ * then first in the line leads.  While a leader waits for the disk the lock is free, and the next batch is prepared on the
+ * tip.  A writer that is alone does all of this itself and wakes nobody.
  *
  * What a request is told is true on disk: also a verdict (refused, nothing differs, a dry run) stands on a tip that may not
  * come to be, so it waits in the line like any other.  When a batch fails, what was prepared behind it is prepared again. */
