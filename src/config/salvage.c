@@ -156,7 +156,10 @@ static int begin_building(struct lg_salvaging *salvaging, int *ret_lock, struct 
 	lg_autofree char *lock = lg_path_join(salvaging->building, LOCK);
 	if (!lock)
 		return lg_fail_nomem(err);
-	return rc < 0 ? rc : lg_lock_file(lock, 0, ret_lock, err);
+	if (rc == 0)
+		rc = lg_lock_file(lock, 0, ret_lock, err);
+	/* not behind anything that is made beside it, should the power fail */
+	return rc < 0 ? rc : lg_dir_sync(salvaging->building, err);
 }
 
 /* An empty log, and a configuration on it that is filled by hand. */

@@ -620,5 +620,8 @@ int lg_dir_place(const char *from, const char *to, struct lg_error *err)
 		return lg_fail(err,
 			errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? LG_ECONFLICT : LG_EIO,
 			errno, "cannot put '%s' in its place", to);
+	const char *slash = strrchr(from, '/');
+	lg_recorded(.op = LG_RECORDED_RENAME, .dirfd = place.dirfd, .name = slash ? slash + 1 : from,
+		.to = place.name);
 	return sync_dirfd(place.dirfd, place.dir, err);
 }

@@ -148,8 +148,8 @@ static int not_found(struct lg_log *log, uint64_t seq, struct lg_error *err)
 		seq, head.seq);
 }
 
-static int get_one(struct lg_log *log, uint64_t seq, bool no_body, lg_log_visit *visit, void *arg,
-	struct lg_error *err)
+static int get_one(
+	struct lg_log *log, uint64_t seq, bool no_body, lg_log_visit *visit, void *arg, struct lg_error *err)
 {
 	struct one one = { .visit = visit, .arg = arg };
 	struct lg_log_query query = { .from = seq, .to = seq, .no_body = no_body, .limit = 1 };
@@ -196,10 +196,8 @@ static int find_visible(struct lg_log *log, uint64_t after, const uint8_t id[LG_
 int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
 	struct lg_error *err)
 {
-	int rc = find_visible(log, after, id, ret_seq, err);
-	if (rc != 0 || !log->ops->settle)
-		return rc;
-	rc = log->ops->settle(log, err);
+	/* also one that can be seen: a process that was killed may not have synced it */
+	int rc = log->ops->settle ? log->ops->settle(log, err) : 0;
 	return rc < 0 ? rc : find_visible(log, after, id, ret_seq, err);
 }
 

@@ -53,7 +53,8 @@ struct lg_log_checkpoint {
 	uint8_t hash[LG_HASH_SIZE]; /* of the record `seq`: says of which history it is */
 	const void *data;
 	size_t len;
-	struct lg_block *block; /* read: what data lies in, if the visitor may keep a reference of it; or NULL */
+	struct lg_block
+		*block; /* read: what data lies in, if the visitor may keep a reference of it; or NULL */
 };
 typedef int lg_log_checkpoint_visit(
 	void *arg, const struct lg_log_checkpoint *checkpoint, struct lg_error *err);
@@ -122,7 +123,7 @@ struct lg_log_ops {
 	/* readable when wait(0) should be asked (it may still say 0); NULL or -1: there is none, call wait.  A signal can
 	   be lost (a writer killed right after its commit): poll with a timeout of seconds and call wait(0) anyway */
 	int (*wait_fd)(struct lg_log *log);
-	/* after it, an append whose outcome was unknown is visible or will never happen; NULL: that is always so */
+	/* after it, an append whose outcome was unknown is visible and durable, or will never happen; NULL: that is always so */
 	int (*settle)(struct lg_log *log, struct lg_error *err);
 	/* Examines the store below the records.  deep: all of it, indexes included (SQLite: integrity_check), else what
 	   takes a moment (quick_check).  NULL: nothing to check */
@@ -155,8 +156,8 @@ int lg_log_query(struct lg_log *log, const struct lg_log_query *query, lg_log_vi
 int lg_log_get(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err);
 /* The same without its body, which may be many megabytes. */
 int lg_log_get_bare(struct lg_log *log, uint64_t seq, lg_log_visit *visit, void *arg, struct lg_error *err);
-/* seq of the record with this id among those after `after`: 1 found, 0 not there and, unless the log was opened
- * read-only, never will be (ops->settle).  Works on a log that turned read-only, too. */
+/* seq of the record with this id among those after `after`: 1 found and durable, 0 not there and never will be
+ * (ops->settle); of a log that was opened read-only only what can be seen.  Works on a log that turned read-only, too. */
 int lg_log_find_id(struct lg_log *log, uint64_t after, const uint8_t id[LG_ID_SIZE], uint64_t *ret_seq,
 	struct lg_error *err);
 int lg_log_checkpoint_write(
