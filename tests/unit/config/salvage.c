@@ -358,6 +358,28 @@ static void test_trimmed(void **state)
 	assert_newest(to, "a=3 c=4 d=1 ");
 }
 
+/* A record whose transaction has no commit was never said to be written: frames of it do not count, whole as they are. */
+static void test_uncommitted(void **state)
+{
+	(void)state;
+	size_t len;
+	const char *dir = make_store(), *to = new_target();
+	lg_autofree char *path = lg_path_join(dir, "log.db-wal");
+	struct lg_config *config = store_open(dir);
+	store_set(config, "d", "5");
+	store_set(config, "e", "6");
+	lg_config_close(config);
+	lg_autofree char *wal = lg_test_read(path, &len);
+	const size_t frame = 4096 + 24, count = (len - 32) / frame;
+	assert_true(count > 3);
+	memset(wal + 32 + (count - 1) * frame + 4, 0, 4); /* the size that says commit */
+	lg_test_write(path, wal, len);
+	lg_cleanup(lg_json_freep) json_t *report = salvage(dir, to);
+	assert_int_equal(number(report, "records", "proven"), 8);
+	assert_int_equal(number(report, "records", "lost"), 0);
+	assert_newest(to, "a=3 c=4 d=5 ");
+}
+
 static void test_redacted(void **state)
 {
 	(void)state;
@@ -534,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_lost_tail),
 		cmocka_unit_test(test_restore_behind_loss),
 		cmocka_unit_test(test_trimmed),
+		cmocka_unit_test(test_uncommitted),
 		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_refused_targets),
