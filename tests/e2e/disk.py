@@ -83,6 +83,27 @@ if directory:
         check("doctor sees it", found.status == 1 and "make room" in found.text, found)
         os.unlink(os.path.join(directory, "filler"))
         check("with room it works again", full.set("a=2").status == OK and full.run("validate").status == OK)
+        # full and freed, again and again
+        kept, filler = {"a": 2}, os.path.join(directory, "filler")
+        for turn in range(4):
+            with open(filler, "wb", 0) as file:
+                try:
+                    while True:
+                        file.write(b"x" * 4096)
+                except OSError:
+                    pass
+            for n in range(30):
+                result = full.set(f"turn/{turn}/{n}={n}", "a=3")
+                if result.status != OK:
+                    break
+                kept.update({f"turn/{turn}/{n}": n, "a": 3})
+            check(f"full, turn {turn}: it says so", result.status == NO_SPACE, result)
+            check(f"full, turn {turn}: all that was acknowledged is there", full.values() == kept, full.values())
+            os.unlink(filler)
+            check(f"freed, turn {turn}: it goes on", full.set(f"freed={turn}").status == OK)
+            kept["freed"] = turn
+            check(f"freed, turn {turn}: nothing is lost, all verifies", full.values() == kept and
+                  full.run("recover", "verify").status == OK, full.values())
         full.before = full.state()
         subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
         result = full.set("a=3")
