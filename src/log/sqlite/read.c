@@ -241,7 +241,7 @@ int lg_sqlite_hash_at(struct lg_sqlite *s, uint64_t seq, uint8_t ret_hash[LG_HAS
 {
 	static const char *const sqls[] = { "SELECT seq, hash FROM record WHERE seq = ?1",
 		"SELECT last, hash FROM gap WHERE last = ?1" };
-	int rc = 0;
+	int rc = lg_sqlite_check_wal(s, err);
 	for (size_t i = 0; i < 2 && rc == 0; i++) {
 		lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
 		rc = lg_sqlite_prepare(s, sqls[i], "read", &stmt, err);
@@ -255,7 +255,10 @@ int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err)
 {
 	const struct lg_sqlite *s = (struct lg_sqlite *)log;
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_prepare(
+	int rc = lg_sqlite_check_wal(s, err);
+	if (rc < 0)
+		return rc;
+	rc = lg_sqlite_prepare(
 		s, deep ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)", "check", &stmt, err);
 	if (rc < 0)
 		return rc;
