@@ -245,7 +245,7 @@ static int warn_of_readable(struct lg_cli *cli, const char *key, struct lg_error
 	lg_show_word(key, &word);
 	lg_output_warn(&cli->output,
 		"'%s' was no secret before: its value at r%llu, and maybe older ones, stay readable in the log until "
-		"retention drops them, and in exports and backups; replace the secret itself where it is used, "
+		"'lastgood trim' drops them, and in exports and backups; replace the secret itself where it is used, "
 		"then 'lastgood set %s=NEW --reason TEXT'",
 		key, (unsigned long long)revision, lg_buf_str(&word));
 	return 0;

@@ -22,8 +22,10 @@ struct moment {
 	enum lg_kind kind;
 	int64_t time_us;
 	uint8_t root[LG_HASH_SIZE];
-	uint64_t next; /* the revision that followed, 0: it is still in force */
+	uint64_t next; /* the next revision that is there, 0: none */
 	int64_t next_time_us;
+	bool is_next_gone; /* the one that followed is not: records are gone in between */
+	struct lg_log_gap gap;
 	struct lg_buf why;
 };
 
@@ -68,6 +70,9 @@ static int read_records(struct lg_config *config, struct moment *moment, struct 
 	int rc = lg_config_query(config, &own, note_record, moment, err);
 	if (rc >= 0)
 		rc = lg_config_query(config, &next, note_next, moment, err);
+	if (rc >= 0)
+		rc = lg_config_gap(config, moment->next ? moment->next - 1 : UINT64_MAX, &moment->gap, err);
+	moment->is_next_gone = rc == 1 && moment->gap.first > moment->revision;
 	return rc < 0 ? rc : 0;
 }
 
@@ -190,7 +195,11 @@ static void tell_record(struct lg_output *output, const struct moment *moment)
 		lg_output_line(output, LG_STYLE_PLAIN, "made   %s by %s (%s): %s",
 			lg_show_time(moment->time_us, time), moment->actor, lg_kind_name(moment->kind),
 			moment->reason);
-	if (moment->next)
+	if (moment->is_next_gone)
+		lg_output_line(output, LG_STYLE_WARN,
+			"until  nobody knows when: the records %llu to %llu, which followed, are gone",
+			(unsigned long long)moment->gap.first, (unsigned long long)moment->gap.last);
+	else if (moment->next)
 		lg_output_line(output, LG_STYLE_PLAIN, "until  %s, when r%llu came",
 			lg_show_time(moment->next_time_us, time), (unsigned long long)moment->next);
 	else
@@ -241,7 +250,7 @@ static json_t *moment_json(const struct moment *moment, size_t keys)
 		is_known ? json_string(lg_kind_name(moment->kind)) : json_null(), "why",
 		lg_show_text_json(lg_buf_str(&moment->why)), "root", lg_show_hash_json(moment->root), "proven",
 		(int)moment->is_proven, "keys", (json_int_t)keys);
-	if (json && moment->next &&
+	if (json && moment->next && !moment->is_next_gone &&
 		(json_object_set_new(json, "next", json_integer((json_int_t)moment->next)) |
 			json_object_set_new(json, "next_time", lg_show_time_json(moment->next_time_us)))) {
 		json_decref(json);

@@ -374,7 +374,7 @@ static void find_meant(struct lg_config *config, struct meant *meant)
 	};
 	struct lg_snapshot now;
 	meant->len = strlen(meant->key);
-	meant->least = meant->len < 6 ? 2 : meant->len < 16 ? 3 : 4;
+	meant->least = meant->len < 3 ? 1 : meant->len < 6 ? 2 : meant->len < 16 ? 3 : 4;
 	lg_config_snapshot(config, &now);
 	lg_tree_walk(now.tree, "", 0, look_at_entry, meant);
 	lg_snapshot_clear(&now);

@@ -142,7 +142,46 @@ result = store.run("recover", "key", "@schema/a/k", "--from", f"r{values[1]['rev
 check("and can be had again", result.status == OK and
       store.run("schema", "show", "-o", "json").json()["schema"]["a/k"] == {"type": "int", "min": 2}, result)
 
+# --- what retention dropped
+store = Store()
+for number in range(1, 9):
+    store.set(f"a/k={number}")  # r1 … r8
+store.set("a/gone=1")  # r9
+store.run("unset", "a/gone", "--reason", "x")  # r10
+store.run("mark", "good", "r3")  # 11
+store.set("c=1")
+store.set("c=2")
+kept = store.state()[2]
+times = {h["seq"]: h["time"] for h in store.run("history", "--limit", "0", "-o", "json").json()["history"]}
+result = store.run("trim", "--revisions", "1", "--yes")
+check("all but the newest and the known good is dropped", result.status == OK and
+      [h["seq"] for h in store.run("history", "a/k", "-o", "json").json()["history"]] == [3], result)
+result = store.run("recover", "at", "r5")
+check("what is dropped is not there, and what is nearest is named", result.status == NOT_FOUND and
+      all(w in result.message for w in ("r5", "retention", "r3", f"r{kept}")), result)
+result = store.run("recover", "at", times[5], "-o", "json")
+check("nor is a time in between answered with what was before", result.status == NOT_FOUND and
+      "what was in force" in result.json()["error"]["message"], result)
+found = store.run("recover", "at", times[3], "-o", "json").json()
+check("what is pinned is there, and proven; what followed it is not known",
+      (found["revision"], found["proven"], "next" in found) == (3, True, False), found)
+check("and for people", "which followed, are gone" in store.run("recover", "at", "r3").text, store.run("recover", "at", "r3"))
+found = store.run("recover", "key", "a/k", "-o", "json").json()
+check("a value that a later state knows is listed without its record",
+      [(v["revision"], v["value"], v["time"] is None) for v in found["values"]] == [(8, 8, True), (3, 3, False)] and
+      found["complete"] is False, found)
+check("what is missing is said", "records are gone" in store.run("recover", "key", "a/k").message)
+result = store.run("recover", "key", "a/gone")
+check("of a key that came and went there, nothing is known", result.status == NOT_FOUND and "are gone" in result.message, result)
+store.set("a/k=99")
+for revision in (8, 9, 10):
+    result = store.run("recover", "key", "a/k", "--from", f"r{revision}", "--reason", "x", "--yes")
+    check(f"the value at r{revision} is known from what follows", result.status == OK and store.get("a/k") == 8, result)
+result = store.run("recover", "key", "a/k", "--from", "r7", "--reason", "x", "--yes")
+check("that at r7 is not", result.status == NOT_FOUND and store.get("a/k") == 8, result)
+
 # --- secrets
+store = Store()
 store.set("token=readable-then")
 readable = store.state()[2]
 store.run("schema", "set", "token", '{"type":"secret"}')
