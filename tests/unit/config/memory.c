@@ -95,9 +95,10 @@ static int do_origins(struct lg_config *config, struct lg_error *err)
 
 static int do_old_state(struct lg_config *config, struct lg_error *err)
 {
-	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
-	int rc = lg_config_tree_at(config, 3, &tree, err);
-	return rc < 0 ? rc : lg_config_tree_at(config, 6, &tree, err);
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *older = NULL;
+	lg_cleanup(lg_tree_unrefp) struct lg_tree *newer = NULL;
+	int rc = lg_config_tree_at(config, 3, &older, err);
+	return rc < 0 ? rc : lg_config_tree_at(config, 6, &newer, err);
 }
 
 static int ignore_record(void *arg, const struct lg_record *record, struct lg_error *err)
