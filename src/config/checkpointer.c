@@ -12,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A checkpoint is written when replaying the records behind the last one would cost an opener more than this, in bytes. */
-#define TAIL_COST_MAX ((size_t)1024 * 1024)
+/* A checkpoint is written when replaying the records behind the last one would cost an opener more than this, in bytes: a
+ * hundred records or so.  Where a page of the log is damaged, the states behind the next checkpoint are still proven. */
+#define TAIL_COST_MAX ((size_t)128 * 1024)
 #define DROPS_MAX     64 /* in one go; the rest next time */
 /* Who writes tens of thousands of changes a second would fill the disk's time with checkpoints: within this time of the last
  * one, so many times as much has to gather. */
 #define CALM_NS       INT64_C(1000000000)
-#define HURRIED_TIMES 8
+#define HURRIED_TIMES 64
 
 /* What the thread works from; nobody else touches it until done is set. */
 struct lg_checkpoint_job {
