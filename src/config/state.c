@@ -14,6 +14,7 @@
 
 /* What a record costs an opener beside its body. */
 #define RECORD_COST ((size_t)1024)
+#define GONE_MAX    16 /* checkpoints in a row that went while they were about to be read */
 
 void lg_state_clear(struct lg_state *state)
 {
@@ -309,6 +310,18 @@ static int load(struct lg_config *config, uint64_t at, bool use_cache, struct lg
 	return rc;
 }
 
+/* Another process may drop a checkpoint between the finding and the reading: then there is a newer one, or the one before. */
+static int load_present(struct lg_config *config, uint64_t at, bool use_cache, struct lg_state *state,
+	uint64_t *ret_checkpoint, struct lg_error *err)
+{
+	int rc = load(config, at, use_cache, state, ret_checkpoint, err);
+	for (int i = 0; i < GONE_MAX && rc == LG_ENOTFOUND && *ret_checkpoint; i++) {
+		lg_state_clear(state);
+		rc = load(config, at, use_cache, state, ret_checkpoint, err);
+	}
+	return rc;
+}
+
 /* False: there is no room to remember it, so it could be tried for ever. */
 static bool note_damage(struct lg_config *config, uint64_t seq)
 {
@@ -330,7 +343,7 @@ static int load_somehow(
 		struct lg_state state = { 0 };
 		uint64_t checkpoint = 0;
 		struct lg_error why = LG_ERROR_INIT;
-		int rc = load(config, at, use_cache, &state, &checkpoint, &why);
+		int rc = load_present(config, at, use_cache, &state, &checkpoint, &why);
 		if (rc == 0) {
 			*ret_state = state;
 			return 0;

@@ -200,6 +200,8 @@ static int check_checkpoint(struct verify *verify, struct lg_error *err)
 	if (!has_checkpoint(verify, verify->previous))
 		return 0;
 	int rc = lg_log_checkpoint_read(verify->config->log, verify->previous, decode, &decoded, &why);
+	if (rc == LG_ENOTFOUND)
+		return 0; /* thinned out by another process since it was listed */
 	if (is_damage(rc) || rc == LG_EIO) {
 		found(verify, verify->previous, "%s", why.message);
 		return 0;

@@ -276,9 +276,55 @@ static void test_unknown_stays_unknown(void **state)
 	lg_config_close(config);
 }
 
+/* --- what goes meanwhile ---------------------------------------------------------------------------------------------- */
+
+struct thief {
+	const char *dir;
+	unsigned left; /* checkpoints to take */
+};
+
+/* As another process that thins checkpoints out: between the finding and the reading. */
+static int take_checkpoint(void *arg, enum lg_log_call call, struct lg_error *err)
+{
+	struct thief *thief = arg;
+	uint64_t seq;
+	if (call != LG_LOG_CALL_CHECKPOINT_READ || thief->left == 0)
+		return 0;
+	thief->left--;
+	lg_cleanup(lg_log_closep) struct lg_log *log = store_open_log(thief->dir);
+	if (lg_log_checkpoint_find(log, UINT64_MAX >> 1, &seq, NULL) == 0)
+		lg_assert_ok(lg_log_checkpoint_drop(log, seq, err), err);
+	return 0;
+}
+
+static void test_checkpoint_goes(void **state)
+{
+	(void)state;
+	for (unsigned count = 1; count <= 3; count++) {
+		struct lg_error err = LG_ERROR_INIT;
+		struct lg_log *wrapped = NULL;
+		struct lg_config *config = NULL;
+		const char *dir = store_new();
+		prepare(dir);
+		append_as_another(dir);
+		struct thief thief = { dir, count };
+		const struct lg_log_hooks hooks = { .before = take_checkpoint, .arg = &thief };
+		lg_assert_ok(
+			lg_log_wrap(store_open_log(dir), &hooks, &store_clock.clock, &wrapped, &err), &err);
+		const struct lg_config_options options = {
+			.state_dir = dir, .log = wrapped, .clock = &store_clock.clock
+		};
+		lg_assert_ok(lg_config_open(&options, &config, &err), &err);
+		assert_true(thief.left < count);
+		store_assert_as_reopened(config, dir);
+		lg_config_close(config);
+	}
+}
+
 int main(void)
 {
 	store_init();
+	lg_test_add("a checkpoint goes while it is about to be read", test_checkpoint_goes, NULL);
 	lg_test_rows("the nth call fails", test_nth_call_fails, rows, sizeof rows / sizeof *rows, sizeof *rows,
 		offsetof(struct row, name));
 	lg_test_add("the nth call of open fails", test_nth_call_of_open_fails, NULL);
