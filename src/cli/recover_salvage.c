@@ -8,6 +8,7 @@
 #include "model/value.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const struct lg_option lg_recover_salvage_options[] = {
@@ -58,6 +59,15 @@ static void warn_of_user(struct lg_cli *cli, const char *from)
 			(int)pid, db);
 }
 
+/* Root makes a store that is root's; whoever ran the damaged one could not read it. */
+static void tell_owner(struct lg_cli *cli, const char *from, const char *to)
+{
+	struct stat st;
+	if (stat(from, &st) == 0 && st.st_uid != geteuid())
+		lg_output_warn(&cli->output,
+			"it belongs to another user now: run chown -R --reference='%s' '%s'", from, to);
+}
+
 static int print_lines(struct lg_output *output, const json_t *report, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
@@ -86,6 +96,8 @@ static int tell(struct lg_cli *cli, json_t *report, const char *from, const char
 			"it aside, and move the new one to its place",
 			to);
 	}
+	if (rc == 0 && to)
+		tell_owner(cli, from, to);
 	if (!complete)
 		cli->status = LG_ECORRUPT;
 	return rc < 0 ? rc : lg_output_document(output, json_incref(report), err);

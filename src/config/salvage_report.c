@@ -128,18 +128,18 @@ static const char *text(const json_t *json, const char *name)
 	return value ? value : "";
 }
 
-static void add_range(struct lg_buf *buf, const json_t *range)
+static void add_range(struct lg_buf *buf, const json_t *first, const json_t *last)
 {
-	lg_buf_addf(buf, "r%lld", number(range, "first"));
-	if (number(range, "last") != number(range, "first"))
-		lg_buf_addf(buf, " to r%lld", number(range, "last"));
+	lg_buf_addf(buf, "r%lld", number(first, "first"));
+	if (number(last, "last") != number(first, "first"))
+		lg_buf_addf(buf, " to r%lld", number(last, "last"));
 }
 
-static void add_lost(struct lg_buf *buf, const json_t *one)
+static void add_lost(struct lg_buf *buf, const json_t *one, const json_t *last)
 {
 	const json_t *body = json_object_get(one, "body");
 	lg_buf_adds(buf, "  ");
-	add_range(buf, one);
+	add_range(buf, one, last);
 	lg_buf_addf(buf, "%s%s: %s", *text(one, "kind") ? ", " : "", text(one, "kind"), text(one, "why"));
 	if (*text(one, "time"))
 		lg_buf_addf(buf, "; %s, %s: %s", text(one, "time"), text(one, "actor"), text(one, "reason"));
@@ -152,16 +152,32 @@ static void add_lost(struct lg_buf *buf, const json_t *one)
 	free(line);
 }
 
+/* How many of the list, from the i-th on, differ in nothing but their number. */
+static size_t alike(const json_t *lost, size_t i)
+{
+	const json_t *first = json_array_get(lost, i), *next;
+	size_t count = 1;
+	while (!*text(first, "time") && (next = json_array_get(lost, i + count)) && !*text(next, "time") &&
+		strcmp(text(first, "kind"), text(next, "kind")) == 0 &&
+		number(next, "first") == number(json_array_get(lost, i + count - 1), "last") + 1)
+		count++;
+	return count;
+}
+
 static void add_losses(struct lg_buf *buf, const json_t *report)
 {
 	const json_t *lost = json_object_get(report, "lost");
-	size_t count = json_array_size(lost);
+	size_t count = json_array_size(lost), lines = 0;
 	if (count)
 		lg_buf_adds(buf, "lost:\n");
-	for (size_t i = 0; i < count && i < LOST_IN_TEXT; i++)
-		add_lost(buf, json_array_get(lost, i));
-	if (count > LOST_IN_TEXT)
-		lg_buf_addf(buf, "  and %zu more: salvage.json lists them\n", count - LOST_IN_TEXT);
+	for (size_t i = 0, run; i < count; i += run) {
+		run = alike(lost, i);
+		if (lines++ == LOST_IN_TEXT) {
+			lg_buf_addf(buf, "  and %zu more: salvage.json lists them\n", count - i);
+			return;
+		}
+		add_lost(buf, json_array_get(lost, i), json_array_get(lost, i + run - 1));
+	}
 }
 
 static void add_state(struct lg_buf *buf, const json_t *report)
@@ -189,7 +205,7 @@ static void add_state(struct lg_buf *buf, const json_t *report)
 		lg_buf_adds(buf, "states that cannot be read any more:\n");
 	for (size_t i = 0; i < json_array_size(unread); i++) {
 		lg_buf_adds(buf, "  ");
-		add_range(buf, json_array_get(unread, i));
+		add_range(buf, json_array_get(unread, i), json_array_get(unread, i));
 		lg_buf_addc(buf, '\n');
 	}
 }
