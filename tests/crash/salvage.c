@@ -571,7 +571,8 @@ static void check_new(const char *dir, const struct base *base, const json_t *re
 	lg_verify_report_clear(&verdict);
 }
 
-static void count_records(
+/* How many records the damage did not hit. */
+static unsigned long long count_records(
 	const struct base *base, const struct spoil_store *store, const uint8_t *got, const char *what)
 {
 	unsigned long long undamaged = 0, recovered = 0;
@@ -587,6 +588,7 @@ static void count_records(
 	recovered_total += recovered;
 	if (recovered * 100 < undamaged * 95)
 		print_message("# %s: %llu of %llu\n", what, recovered, undamaged);
+	return undamaged;
 }
 
 static void run_variant(const struct spoil_kind *kind, struct base *base, uint64_t number)
@@ -608,10 +610,10 @@ static void run_variant(const struct spoil_kind *kind, struct base *base, uint64
 	assert_untouched(damaged, base, &store);
 	if (rc == 0)
 		check_new(mended, base, report, got);
-	else if (rc != LG_ECORRUPT)
-		fail_msg("%s: %s", what, err.message);
+	unsigned long long undamaged = count_records(base, &store, got, what);
+	if (rc < 0 && (rc != LG_ECORRUPT || undamaged > 0))
+		fail_msg("%s, with %llu undamaged records: %s", what, undamaged, err.message);
 	unopened += rc != 0;
-	count_records(base, &store, got, what);
 	runs++;
 	free_store(&store);
 	lg_assert_ok(lg_dir_remove(damaged, &err), &err);

@@ -147,10 +147,12 @@ static int gather_gone(struct lg_salvage *salvage, struct lg_error *err)
 			continue; /* an older version of the same row */
 		if (!is_believed(salvage, gap))
 			continue;
-		if (last && gap->first <= last->last + 1)
+		if (last && gap->first <= last->last + 1) {
 			last->last = gap->last;
-		else
+			last->reason = gap->reason == LG_GAP_LOST ? LG_GAP_LOST : last->reason;
+		} else {
 			salvage->gone[salvage->gone_count++] = *gap;
+		}
 	}
 	return 0;
 }
@@ -180,14 +182,16 @@ static bool is_kept(const struct lg_salvage *salvage, const struct lg_link *link
 	return link->chosen && link->row != LG_NONE && link->whole && !is_gone(salvage, link->seq);
 }
 
-/* Seqs of [first, last] that were gone before. */
-static uint64_t count_gone(const struct lg_salvage *salvage, uint64_t first, uint64_t last)
+/* Seqs of [first, last] that were gone before, by retention or by any reason. */
+static uint64_t count_gone(const struct lg_salvage *salvage, uint64_t first, uint64_t last, bool any)
 {
 	uint64_t count = 0;
 	for (size_t i = 0; i < salvage->gone_count; i++) {
-		uint64_t from = salvage->gone[i].first > first ? salvage->gone[i].first : first;
-		uint64_t to = salvage->gone[i].last < last ? salvage->gone[i].last : last;
-		count += from <= to ? to - from + 1 : 0;
+		const struct lg_log_gap *gap = &salvage->gone[i];
+		uint64_t from = gap->first > first ? gap->first : first;
+		uint64_t to = gap->last < last ? gap->last : last;
+		if (any || gap->reason == LG_GAP_RETENTION)
+			count += from <= to ? to - from + 1 : 0;
 	}
 	return count;
 }
@@ -272,7 +276,7 @@ static int sum_up(struct lg_salvage *salvage, struct lg_error *err)
 	for (uint32_t i = 0; i < salvage->pages.frame_count; i++)
 		summary->frames += salvage->pages.frames[i].trust <= LG_PAGE_FORMER;
 	summary->pages = salvage->pages.db_pages;
-	summary->dropped = count_gone(salvage, 1, summary->head);
+	summary->dropped = count_gone(salvage, 1, summary->head, true);
 	summary->unreadable = salvage->pages.db.unreadable + salvage->pages.wal.unreadable;
 	return lg_salvage_traces(salvage, count_trace, summary, err);
 }
@@ -346,7 +350,7 @@ static int visit_gap(struct walk *walk, uint64_t last, const uint8_t hash[LG_HAS
 {
 	struct lg_log_gap gap = { .first = walk->at.seq + 1, .last = last, .reason = LG_GAP_RETENTION };
 	memcpy(gap.hash, hash, LG_HASH_SIZE);
-	if (count_gone(walk->salvage, gap.first, last) != last - gap.first + 1)
+	if (count_gone(walk->salvage, gap.first, last, false) != last - gap.first + 1)
 		gap.reason = LG_GAP_LOST;
 	walk->at.seq = last;
 	memcpy(walk->at.hash, hash, LG_HASH_SIZE);

@@ -358,6 +358,52 @@ static void test_trimmed(void **state)
 	assert_newest(to, "a=3 c=4 d=1 ");
 }
 
+static void test_again(void **state)
+{
+	(void)state;
+	struct lg_error err = LG_ERROR_INIT;
+	const char *dir = make_store(), *first = new_target(), *second = new_target();
+	struct lg_log_gap gap;
+	lose(dir, 4, 4, ROW);
+	json_decref(salvage(dir, first));
+	lg_cleanup(lg_json_freep) json_t *report = salvage(first, second);
+	assert_true(json_is_true(json_object_get(report, "complete")));
+	assert_int_equal(number(report, "records", "dropped_before"), 1);
+	struct lg_log *log = store_open_log(second);
+	assert_int_equal(lg_log_gap(log, 5, &gap, &err), 1);
+	lg_log_close(log);
+	assert_int_equal(gap.first, 4);
+	assert_int_equal(gap.last, 4);
+	assert_int_equal(gap.reason, LG_GAP_LOST); /* and not by retention */
+	assert_newest(second, "a=1 c=4 ");
+}
+
+static const char *const page_sizes[] = { "1024", "8192", "65536" };
+
+static void test_page_sizes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof page_sizes / sizeof *page_sizes; i++) {
+		char sql[160], value[9000];
+		const char *dir = make_store(), *to = new_target();
+		lg_cleanup(lg_buf_clear) struct lg_buf expected = LG_BUF_INIT;
+		struct lg_config *config = store_open(dir);
+		memset(value, 'x', sizeof value - 1);
+		value[0] = value[sizeof value - 2] = '"';
+		value[sizeof value - 1] = '\0';
+		store_set(config, "large", value);
+		lg_config_close(config);
+		snprintf(sql, sizeof sql,
+			"PRAGMA journal_mode = DELETE; PRAGMA page_size = %s; VACUUM; PRAGMA journal_mode = WAL",
+			page_sizes[i]);
+		run_sql(dir, sql);
+		lg_cleanup(lg_json_freep) json_t *report = salvage(dir, to);
+		assert_true(json_is_true(json_object_get(report, "complete")));
+		lg_buf_addf(&expected, "a=3 c=4 large=%s ", value);
+		assert_newest(to, lg_buf_str(&expected));
+	}
+}
+
 /* A record whose transaction has no commit was never said to be written: frames of it do not count, whole as they are. */
 static void test_uncommitted(void **state)
 {
@@ -556,6 +602,8 @@ int main(void)
 		cmocka_unit_test(test_lost_tail),
 		cmocka_unit_test(test_restore_behind_loss),
 		cmocka_unit_test(test_trimmed),
+		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_page_sizes),
 		cmocka_unit_test(test_uncommitted),
 		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_files),

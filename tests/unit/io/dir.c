@@ -322,6 +322,59 @@ static void test_remove_fail_each(void **state)
 	assert_true(runs >= 12); /* nine entries, the top, its parent opened and synced, and a run without */
 }
 
+/* ---- place ---- */
+
+/* "from" with something in it, in a fresh directory. */
+static void make_from(const char *dir, char **ret_from, char **ret_to, char **ret_inside)
+{
+	*ret_from = lg_path_join(dir, "from");
+	*ret_to = lg_path_join(dir, "to");
+	*ret_inside = lg_path_join(dir, "to/inside");
+	make_dir(dir, "from");
+	make_dir(dir, "from/inside");
+}
+
+static void test_place(void **state)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	for (int there = 0; there < 2; there++) {
+		lg_autofree char *from = NULL;
+		lg_autofree char *to = NULL;
+		lg_autofree char *inside = NULL;
+		lg_autofree char *dir = new_dir();
+		make_from(dir, &from, &to, &inside);
+		if (there)
+			make_dir(dir, "to"); /* empty: it gives way */
+		lg_assert_ok(lg_dir_place(from, to, &err), &err);
+		assert_int_equal(lg_file_exists(from), 0);
+		assert_int_equal(lg_file_exists(inside), 1);
+		/* what is not empty stays */
+		make_dir(dir, "from");
+		lg_assert_code(lg_dir_place(from, to, &err), LG_ECONFLICT, &err);
+		assert_int_equal(lg_file_exists(from), 1);
+		assert_int_equal(lg_file_exists(inside), 1);
+	}
+}
+
+static void test_place_fail_each(void **state)
+{
+	int runs = 0;
+	for (struct nth nth = { .errnum = EIO }; nth_begin(&nth); runs++) {
+		lg_autofree char *from = NULL;
+		lg_autofree char *to = NULL;
+		lg_autofree char *inside = NULL;
+		lg_fault_set(NULL, NULL);
+		lg_autofree char *dir = new_dir();
+		make_from(dir, &from, &to, &inside);
+		lg_fault_set(nth_hook, &nth);
+		int rc = lg_dir_place(from, to, NULL);
+		nth_end(&nth);
+		assert_int_equal(rc, nth.fired ? LG_EIO : 0);
+		assert_true(lg_file_exists(from) != lg_file_exists(inside)); /* whole, here or there */
+	}
+	assert_true(runs >= 4);
+}
+
 /* ---- sync, owner ---- */
 
 static void test_sync(void **state)
@@ -393,6 +446,8 @@ int main(void)
 	lg_test_add("remove refuses depth", test_remove_refuses_depth, NULL);
 	lg_test_add("remove refuses a mount", test_remove_refuses_a_mount, NULL);
 	lg_test_add("remove: fail each", test_remove_fail_each, NULL);
+	lg_test_add("place", test_place, NULL);
+	lg_test_add("place: fail each", test_place_fail_each, NULL);
 	lg_test_add("sync", test_sync, NULL);
 	lg_test_add("owner is self", test_owner_is_self, NULL);
 	lg_test_add("owner is another", test_owner_is_another, NULL);
