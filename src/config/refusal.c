@@ -499,6 +499,23 @@ static void settle(struct lg_config *config)
 
 /* --- what may be said ------------------------------------------------------------------------------------------------ */
 
+/* Is there a change of this key?  The set is sorted. */
+static bool is_changed(const struct lg_changeset *changes, const char *key)
+{
+	size_t low = 0, high = changes->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(changes->items[middle].key, key);
+		if (order == 0)
+			return true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
 static bool is_declared_plain(const struct lg_tree *tree, const struct lg_changeset *changes, const char *key)
 {
 	char name[LG_SELECTOR_MAX];
@@ -507,11 +524,8 @@ static bool is_declared_plain(const struct lg_tree *tree, const struct lg_change
 	int len = snprintf(name, sizeof name, LG_SCHEMA_SPACE "%s", key);
 	if (lg_starts_with(key, LG_SCHEMA_SPACE))
 		return true; /* declarations are readable */
-	if (len < 0 || (size_t)len >= sizeof name)
-		return false;
-	for (size_t i = 0; i < changes->count; i++)
-		if (strcmp(changes->items[i].key, name) == 0)
-			return false; /* it may be about to become a secret */
+	if (len < 0 || (size_t)len >= sizeof name || is_changed(changes, name))
+		return false; /* it may be about to become a secret */
 	if (!lg_tree_get(tree, name, (size_t)len, &entry) ||
 		lg_schema_compile(key, entry.value, entry.value_len, &schema, NULL, NULL) < 0)
 		return false;
@@ -520,21 +534,52 @@ static bool is_declared_plain(const struct lg_tree *tree, const struct lg_change
 	return plain;
 }
 
-/* Does the message hold the text of any string or number in the value? */
-static bool quotes(const char *message, const json_t *value)
+/* Messages cut what they quote, so its beginning will do.  What is shorter than LEAST is in every message. */
+#define BEGINNING ((size_t)16)
+#define LEAST     ((size_t)3)
+
+static bool has(const char *message, const char *text, size_t len)
 {
-	const char *name;
-	json_t *member;
-	size_t i;
-	if (json_is_string(value))
-		return json_string_length(value) && strstr(message, json_string_value(value));
-	json_object_foreach((json_t *)(uintptr_t)value, name,
-		member) if ((*name && strstr(message, name)) || quotes(message, member)) return true;
-	json_array_foreach(value, i, member) if (quotes(message, member)) return true;
-	if (!json_is_number(value))
+	return len >= LEAST && memmem(message, strlen(message), text, len < BEGINNING ? len : BEGINNING);
+}
+
+/* Length of the string or number that the canonical text begins with; 1 for anything else. */
+static size_t token(const char *text, size_t len)
+{
+	size_t at = 1;
+	if (*text != '"') {
+		size_t number = strspn(text, "+-.0123456789Ee");
+		return number ? number : 1;
+	}
+	while (at < len && text[at] != '"')
+		at += text[at] == '\\' && at + 1 < len ? 2 : 1;
+	return at < len ? at + 1 : len;
+}
+
+/* As it is written and as it is meant. */
+static bool quotes_string(const char *message, const char *raw, size_t len)
+{
+	lg_cleanup(lg_json_freep) json_t *string = NULL;
+	if (len < 2)
 		return false;
-	lg_cleanup(lg_buf_clear) struct lg_buf text = LG_BUF_INIT;
-	return lg_json_canonical(value, &text, NULL) < 0 || strstr(message, lg_buf_str(&text));
+	if (has(message, raw + 1, len - 2))
+		return true;
+	if (!memchr(raw, '\\', len))
+		return false;
+	return lg_json_parse(raw, len, len, &string, NULL) < 0 ||
+		has(message, json_string_value(string), json_string_length(string));
+}
+
+/* Does the message hold any string (or name of a member) or number of the value?  A change may have a million of them, so they
+ * are found in the canonical text instead of building it. */
+static bool quotes(const char *message, const char *value, size_t value_len)
+{
+	for (size_t at = 0, len; at < value_len; at += len) {
+		len = token(value + at, value_len - at);
+		if (value[at] == '"' ? quotes_string(message, value + at, len) : has(message, value + at, len))
+			return true;
+	}
+	return false;
 }
 
 static bool quotes_secret(struct lg_config *config, const struct lg_changeset *changes, const char *message)
@@ -544,12 +589,10 @@ static bool quotes_secret(struct lg_config *config, const struct lg_changeset *c
 	lg_config_snapshot(config, &now);
 	for (size_t i = 0; !found && i < changes->count; i++) {
 		const struct lg_change *change = &changes->items[i];
-		lg_cleanup(lg_json_freep) json_t *value = NULL;
-		if (!change->value || is_declared_plain(now.tree, changes, change->key))
-			continue;
-		found = (change->bare && *change->bare && strstr(message, change->bare)) ||
-			lg_json_parse(change->value, change->value_len, SIZE_MAX, &value, NULL) < 0 ||
-			quotes(message, value);
+		found = change->value &&
+			((change->bare && has(message, change->bare, strlen(change->bare))) ||
+				quotes(message, change->value, change->value_len)) &&
+			!is_declared_plain(now.tree, changes, change->key);
 	}
 	return found;
 }

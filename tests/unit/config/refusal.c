@@ -608,6 +608,12 @@ static const char *const secrets[][5] = {
 	{ "new", "\"HUNTER2\"", "@schema/new", "{\"pattern\":\"^x\",\"type\":\"secret\"}" },
 	{ "plain", "\"HUNTER2\"", "@schema/plain", "{\"secret\":true,\"type\":\"int\"}" },
 	{ "token", "{\"@secret\":\"HUNTER2\"}" },
+	{ "port",
+		"\"HUNTER2-and-so-on-for-longer-than-any-message-quotes-of-a-value-and-then-some-more-of-the-same-kind-aaaaaaaaaaaa\"",
+		"token",
+		"\"HUNTER2-and-so-on-for-longer-than-any-message-quotes-of-a-value-and-then-some-more-of-the-same-kind-aaaaaaaaaaaa\"" },
+	{ "port", "\"\\n4815162342\"", "strict/x", "{\"a\":[true,4815162342]}" },
+	{ "port", "\"a\\\"HUNTER2\"", "strict/x", "[\"a\\\"HUNTER2\"]" },
 };
 
 static void assert_not_in(const char *dir)
