@@ -142,6 +142,20 @@ static const char *hint_of(const struct lg_rollback_request *request, int rc)
 	return NULL;
 }
 
+/* A rollback that cannot even be planned, since what it would bring is not allowed, is an attempt like any other. */
+static void note_refusal(struct lg_cli *cli, const struct lg_rollback_request *request, int rc)
+{
+	struct lg_changeset none = LG_CHANGESET_INIT;
+	const struct lg_commit commit = {
+		.changes = &none, .author = request->author, .action = cli->command->name
+	};
+	if (lg_args_has(&cli->args, "dry-run") ||
+		(rc != LG_EREFUSED && (rc != LG_EINVALID || cli->problems.total == 0)))
+		return;
+	lg_config_refused(cli->session.config, &commit, rc, &cli->problems,
+		rc == LG_EREFUSED ? "a service would refuse that state" : "what it would bring is not valid");
+}
+
 static int run_config(struct lg_cli *cli, struct lg_error *err)
 {
 	lg_cleanup(lg_scope_clear) struct lg_scope scope = LG_SCOPE_ALL;
@@ -172,8 +186,10 @@ static int run_config(struct lg_cli *cli, struct lg_error *err)
 		request.author.actor =
 			"rollback_script"; /* what existing installations have in their histories */
 	rc = lg_rollback_plan(cli->session.config, cli->session.delivery, &request, &plan, &cli->problems, err);
-	if (rc < 0)
+	if (rc < 0) {
+		note_refusal(cli, &request, rc);
 		cli->hint = hint_of(&request, rc);
+	}
 	return rc < 0 ? rc : run_plan(cli, plan, from_file, err);
 }
 

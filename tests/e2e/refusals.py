@@ -61,6 +61,8 @@ for name, words, action, code in (
         ("a declaration", ("schema", "set", "token2", '{"type":"HUNTER"}'), "schema set", "invalid"),
         ("a declaration that the value does not satisfy",
          ("schema", "set", "plain", '{"type":"int","secret":true}'), "schema set", "invalid"),
+        ("a rollback to a bad file", ("rollback", "config", "--to", "secrets.json", "--reason", "other: x", "--yes"),
+         "rollback config", "invalid"),
         ("recover key, not asked yet", ("recover", "key", "held/a", "--from", "r1", "--reason", "x"), "recover key", "held"),
         ("recover key", ("recover", "key", "held/a", "--from", "r1", "--reason", "x", "--yes"), "recover key", "held")):
     other = Store()
