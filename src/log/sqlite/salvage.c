@@ -10,6 +10,7 @@
  * like a number. */
 #define TRACE_STEP 64
 #define TELL_EVERY 256
+#define READ_TRIES 4
 
 /* In the -shm file and in the database file, where SQLite keeps its locks (its file format, 2.3.1 and the WAL's index). */
 #define SHM_WRITE_LOCK 120
@@ -364,10 +365,16 @@ static int visit_link(struct walk *walk, const struct lg_link *link, struct lg_e
 	int rc = 0;
 	if (link->seq != walk->at.seq + 1)
 		rc = visit_gap(walk, link->seq - 1, salvage->chain.links[link->parent].hash, err);
-	if (rc == 0)
-		rc = lg_chain_record(&salvage->pages, &salvage->found, link, &salvage->buf, &record, err);
-	if (rc == 0)
-		rc = lg_record_check(&record, walk->at.seq, walk->at.hash, err);
+	/* a failing disk may give at the next try what it gave before */
+	for (int tries = 0; rc == 0 && tries < READ_TRIES; tries++) {
+		int read = lg_chain_record(&salvage->pages, &salvage->found, link, &salvage->buf, &record, err);
+		if (read == 0)
+			read = lg_record_check(&record, walk->at.seq, walk->at.hash, err);
+		if (read == 0)
+			break;
+		if (read != LG_ECORRUPT || tries + 1 == READ_TRIES)
+			rc = read;
+	}
 	if (rc != 0)
 		return rc;
 	walk->at.seq = link->seq;

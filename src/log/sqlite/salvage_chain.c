@@ -119,7 +119,9 @@ static int add_link(
 		chain->size = size;
 	}
 	*ret_link = &chain->links[chain->count++];
-	**ret_link = (struct lg_link){ .seq = build->seq, .parent = LG_NONE, .row = LG_NONE };
+	**ret_link = (struct lg_link){
+		.seq = build->seq, .parent = LG_NONE, .root = (uint32_t)chain->count - 1, .row = LG_NONE
+	};
 	memcpy((*ret_link)->hash, hash, LG_HASH_SIZE);
 	return 0;
 }
@@ -170,6 +172,7 @@ static void prove(struct build *build, struct lg_link *link, uint32_t parent, ui
 	link->whole = whole;
 	link->own_body = own_body;
 	link->parent = parent;
+	link->root = links[parent].root;
 	link->run = links[parent].run + 1;
 	if (link->computed)
 		return; /* until it is followed itself */
@@ -349,10 +352,7 @@ static bool is_foreign(struct choice *choice, uint32_t leaf)
 static void take(struct choice *choice, uint32_t leaf)
 {
 	struct lg_link *links = choice->chain->links;
-	uint32_t root = leaf;
-	while (links[root].parent != LG_NONE)
-		root = links[root].parent;
-	const struct range range = { links[root].seq, links[leaf].seq };
+	const struct range range = { links[links[leaf].root].seq, links[leaf].seq };
 	size_t low = 0, high = choice->range_count;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;

@@ -120,6 +120,7 @@ struct lg_link {
 	uint64_t seq;
 	uint8_t hash[LG_HASH_SIZE];
 	uint32_t parent; /* the link of seq - 1 that it follows from, or LG_NONE */
+	uint32_t root;   /* where the way here begins */
 	uint32_t row;    /* that proves it, or LG_NONE */
 	uint32_t run;    /* records proven on the way here */
 	uint8_t view;    /* in which the row is whole */

@@ -6,9 +6,11 @@
 #include "config/verify.h"
 
 #include "base/text.h"
+#include "io/fault.h"
 #include "io/file.h"
 #include "model/value.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -358,6 +360,36 @@ static void test_trimmed(void **state)
 	assert_newest(to, "a=3 c=4 d=1 ");
 }
 
+static int bad_reads;
+
+/* Every fifth read of the database fails: a page in one go, or of that page a sector. */
+static int fail_some_reads(void *arg, enum lg_fault_op op, const char *path)
+{
+	(void)arg;
+	size_t len = strlen(path);
+	if (op != LG_FAULT_READ || len < 7 || strcmp(path + len - 7, "/log.db") != 0)
+		return 0;
+	return ++bad_reads % 5 == 0 ? EIO : 0;
+}
+
+static void test_bad_sectors(void **state)
+{
+	(void)state;
+	const char *dir = make_store();
+	struct lg_config *config = store_open(dir);
+	for (int i = 0; i < 200; i++)
+		store_set(config, "d", i % 2 ? "1" : "2");
+	lg_config_close(config);
+	all_into_file(dir);
+	lg_fault_set(fail_some_reads, NULL);
+	lg_cleanup(lg_json_freep) json_t *report = salvage(dir, NULL);
+	lg_fault_set(NULL, NULL);
+	assert_true(number(report, "source", "bytes_unreadable") > 0);
+	assert_true(number(report, "records", "proven") > 50);
+	assert_int_equal(number(report, "records", "proven") + number(report, "records", "lost"),
+		number(report, "records", "head"));
+}
+
 static void test_again(void **state)
 {
 	(void)state;
@@ -602,6 +634,7 @@ int main(void)
 		cmocka_unit_test(test_lost_tail),
 		cmocka_unit_test(test_restore_behind_loss),
 		cmocka_unit_test(test_trimmed),
+		cmocka_unit_test(test_bad_sectors),
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_page_sizes),
 		cmocka_unit_test(test_uncommitted),
