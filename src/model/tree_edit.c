@@ -94,8 +94,9 @@ static struct lg_branch *copy_branch(struct lg_branch *branch, int64_t gap, int6
 	return copy;
 }
 
-static struct lg_node *copy_pack(const struct lg_pack *pack)
+static struct lg_node *copy_pack(struct lg_pack *pack)
 {
+	lg_node_hash(&pack->node); /* as above */
 	struct lg_pack *copy = lg_pack_new(pack);
 	return copy ? &copy->node : NULL;
 }
@@ -157,19 +158,17 @@ static int take_part(const struct lg_part *part, struct lg_node **ret_node)
 		return 0;
 	}
 	const struct lg_pack *pack = lg_as_pack(part->node);
-	int rc = lg_pack_unfold(pack, part->from, part->to, ret_node);
-	return rc < 0 ? rc : raise_floor(ret_node, pack->floor); /* which is new, so this takes no memory */
+	*ret_node = lg_pack_sub(pack, part->from, part->to, pack->floor);
+	return *ret_node ? 0 : LG_ENOMEM;
 }
 
-/* *slot, which is packed, becomes nodes. */
+/* *slot, which is packed, becomes a branch over what is packed. */
 static int unpack(struct lg_node **slot)
 {
-	const struct lg_pack *pack = lg_as_pack(*slot);
 	struct lg_node *node;
-	int rc = lg_pack_unfold(pack, 0, pack->count, &node);
+	int rc = lg_pack_open(lg_as_pack(*slot), &node);
 	if (rc < 0)
 		return rc;
-	raise_floor(&node, pack->floor); /* new, as above */
 	lg_node_unref(*slot);
 	*slot = node;
 	return 0;

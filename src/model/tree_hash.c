@@ -80,12 +80,40 @@ static __attribute__((noinline)) void hash_branch(struct lg_branch *branch)
 	crypto_generichash(branch->hash, LG_HASH_SIZE, row, (size_t)(end - row), NULL, 0);
 }
 
+/* More than one entry of a packed node.  Rows of a kid a time: the frames of this recursion are as deep as keys are long. */
+static __attribute__((noinline)) void hash_packed(const struct lg_part *part, uint8_t ret_hash[LG_HASH_SIZE])
+{
+	struct lg_kids kids = lg_kids_begin(part);
+	uint8_t head[6] = "B";
+	put_u32(head + 1, (uint32_t)kids.offset);
+	head[5] = kids.byte < 0;
+	crypto_generichash_state state;
+	crypto_generichash_init(&state, NULL, 0, LG_HASH_SIZE);
+	crypto_generichash_update(&state, head, sizeof head);
+	for (; kids.kid.node; lg_kids_next(&kids)) {
+		uint8_t hash[LG_HASH_SIZE];
+		const uint8_t byte = (uint8_t)kids.byte;
+		if (kids.byte >= 0)
+			crypto_generichash_update(&state, &byte, 1);
+		const uint8_t *known = lg_part_known_hash(&kids.kid); /* of an entry */
+		if (known)
+			memcpy(hash, known, sizeof hash);
+		else
+			hash_packed(&kids.kid, hash);
+		crypto_generichash_update(&state, hash, sizeof hash);
+	}
+	crypto_generichash_final(&state, ret_hash, LG_HASH_SIZE);
+}
+
 static void hash_unhashed(struct lg_node *node)
 {
 	if (atomic_load_explicit(&node->hashed, memory_order_relaxed))
 		return;
 	if (node->kind == LG_NODE_LEAF) {
 		hash_leaf(lg_as_leaf(node));
+	} else if (node->kind == LG_NODE_PACK) {
+		const struct lg_part all = lg_part_of(node, 0);
+		hash_packed(&all, lg_as_pack(node)->hash);
 	} else {
 		struct lg_branch *branch = lg_as_branch(node);
 		for (uint32_t i = 0; i < branch->count; i++)
@@ -102,27 +130,6 @@ void lg_node_hash(struct lg_node *node)
 	pthread_mutex_lock(&hashing);
 	hash_unhashed(node);
 	pthread_mutex_unlock(&hashing);
-}
-
-/* Entries of a packed node that are a branch below its own. */
-static __attribute__((noinline)) void hash_packed(const struct lg_part *part, uint8_t ret_hash[LG_HASH_SIZE])
-{
-	struct lg_kids kids = lg_kids_begin(part);
-	uint8_t head[6] = "B";
-	put_u32(head + 1, (uint32_t)kids.offset);
-	head[5] = kids.byte < 0;
-	crypto_generichash_state state;
-	crypto_generichash_init(&state, NULL, 0, LG_HASH_SIZE);
-	crypto_generichash_update(&state, head, sizeof head);
-	for (; kids.kid.node; lg_kids_next(&kids)) {
-		uint8_t hash[LG_HASH_SIZE];
-		const uint8_t byte = (uint8_t)kids.byte;
-		if (kids.byte >= 0)
-			crypto_generichash_update(&state, &byte, 1);
-		lg_part_hash(&kids.kid, hash);
-		crypto_generichash_update(&state, hash, sizeof hash);
-	}
-	crypto_generichash_final(&state, ret_hash, LG_HASH_SIZE);
 }
 
 void lg_part_hash(const struct lg_part *part, uint8_t ret_hash[LG_HASH_SIZE])

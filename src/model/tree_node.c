@@ -43,7 +43,7 @@ static size_t size_of(struct lg_node *node)
 
 size_t lg_node_own_bytes(struct lg_node *node)
 {
-	size_t entries = node->kind == LG_NODE_PACK ? lg_get_u32(lg_as_pack(node)->data) : 0;
+	size_t entries = node->kind == LG_NODE_PACK ? lg_as_pack(node)->size : 0;
 	return entries + (node->in_slab ? slot_of(size_of(node)) : chunk_of(size_of(node)));
 }
 
@@ -166,13 +166,11 @@ struct lg_pack *lg_pack_new(const struct lg_pack *like)
 	if (!pack)
 		return NULL;
 	atomic_fetch_add_explicit(&like->region->refs, 1, memory_order_relaxed);
-	*pack = (struct lg_pack){ .node = { .refs = 1, .kind = LG_NODE_PACK, .hashed = true },
-		.count = like->count,
-		.offset = like->offset,
-		.floor = like->floor,
-		.newest = like->newest,
-		.data = like->data,
-		.region = like->region };
+	memcpy((char *)pack + sizeof pack->node, (const char *)like + sizeof like->node,
+		sizeof *pack - sizeof pack->node);
+	pack->node = (struct lg_node){ .refs = 1, .kind = LG_NODE_PACK };
+	bool hashed = atomic_load_explicit(&like->node.hashed, memory_order_relaxed);
+	atomic_store_explicit(&pack->node.hashed, hashed, memory_order_relaxed);
 	return pack;
 }
 

@@ -10,7 +10,8 @@
  * edit's alone and may be changed in place; every other node is immutable except for its lazily made hash.
  *
  * A packed node stands for a whole subtree of a few dozen entries that lies, as it was stored, in a block of memory: it is
- * searched, walked, hashed and compared there.  Only an edit that has to change something inside unpacks it into nodes.
+ * searched, walked, hashed and compared there.  Where an edit has to change something inside, its branches on the way become
+ * nodes, and what is beside the way stays packed.
  *
  * Locks: hashing takes one global mutex and sets `hashed` with release order; whoever reads `hashed` with acquire order may
  * read the hash without it.
@@ -30,9 +31,9 @@ enum lg_node_kind { LG_NODE_LEAF, LG_NODE_BRANCH, LG_NODE_PACK };
 struct lg_node {
 	_Atomic uint32_t refs;
 	uint8_t kind;
-	atomic_bool hashed; /* a packed one always is */
-	bool has_end;       /* branch: kids[0] is the key that ends at offset */
-	bool in_slab;       /* memory is a part of a struct lg_slab */
+	atomic_bool hashed;
+	bool has_end; /* branch: kids[0] is the key that ends at offset */
+	bool in_slab; /* memory is a part of a struct lg_slab */
 };
 
 /* What the bulk build allocates from: a large state is hundreds of thousands of small nodes that live and die nearly together,
@@ -73,14 +74,18 @@ struct lg_region {
 	struct lg_block *block;
 };
 
+/* A whole pack, or a run of its entries that is a subtree. */
 struct lg_pack {
 	struct lg_node node;
 	uint32_t count;      /* entries */
+	uint32_t from;       /* which of the pack's is the first */
 	uint32_t offset;     /* of the branch on top, UINT32_MAX when there is one entry */
+	uint32_t size;       /* bytes of what it stands for */
 	uint64_t floor;      /* as a branch's */
 	uint64_t newest;     /* of the entries */
-	const uint8_t *data; /* see tree_pack.c */
+	const uint8_t *data; /* the pack: see tree_pack.c */
 	struct lg_region *region;
+	uint8_t hash[LG_HASH_SIZE];
 };
 
 struct lg_tree {
@@ -154,7 +159,7 @@ static inline uint64_t lg_get_u64(const uint8_t *from)
 
 static inline const uint8_t *lg_pack_index(const struct lg_pack *pack, uint32_t i)
 {
-	return pack->data + LG_PACK_HEAD + (size_t)i * LG_PACK_INDEX;
+	return pack->data + LG_PACK_HEAD + ((size_t)pack->from + i) * LG_PACK_INDEX;
 }
 
 /* First offset in which entry i differs from the one before it. */
@@ -196,8 +201,15 @@ static inline struct lg_entry lg_pack_entry(const struct lg_pack *pack, uint32_t
 
 /* The entry that shares the most bytes with key. */
 uint32_t lg_pack_search(const struct lg_pack *pack, const char *key, size_t len);
-/* Entries from..to, which are a subtree, as nodes of their own.  LG_ECORRUPT when a whole one does not hash to what it says. */
-int lg_pack_unfold(const struct lg_pack *pack, uint32_t from, uint32_t to, struct lg_node **ret_node);
+/* Is it a whole pack, as it was stored? */
+static inline bool lg_pack_is_whole(const struct lg_pack *pack)
+{
+	return pack->from == 0 && pack->count == lg_get_u16(pack->data + 4);
+}
+/* Entries from..to, which are a subtree, as a node of their own; NULL when memory is gone. */
+struct lg_node *lg_pack_sub(const struct lg_pack *pack, uint32_t from, uint32_t to, uint64_t floor);
+/* The branch on top of one with more than one entry, as a node.  LG_ECORRUPT when a whole one does not hash to what it says. */
+int lg_pack_open(struct lg_pack *pack, struct lg_node **ret_node);
 
 /* --- any node ------------------------------------------------------------------------------------------------------- */
 
@@ -234,7 +246,7 @@ static inline size_t lg_node_offset(struct lg_node *node)
 static inline const uint8_t *lg_node_hash_bytes(struct lg_node *node)
 {
 	return node->kind == LG_NODE_LEAF    ? lg_as_leaf(node)->hash
-		: node->kind == LG_NODE_PACK ? lg_as_pack(node)->data + 8
+		: node->kind == LG_NODE_PACK ? lg_as_pack(node)->hash
 					     : lg_as_branch(node)->hash;
 }
 

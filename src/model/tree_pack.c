@@ -39,35 +39,88 @@ uint32_t lg_pack_search(const struct lg_pack *pack, const char *key, size_t len)
 	return best;
 }
 
-/* --- unpacking ------------------------------------------------------------------------------------------------------ */
+/* --- parts as nodes ------------------------------------------------------------------------------------------------- */
 
-static struct lg_tree_builder *gather(const struct lg_pack *pack, uint32_t from, uint32_t to)
+static uint32_t end_of(const struct lg_pack *pack, uint32_t i)
 {
-	struct lg_tree_builder *builder = lg_tree_builder_new();
-	for (uint32_t i = from; builder && i < to; i++) {
-		struct lg_entry entry = lg_pack_entry(pack, i, 0);
-		if (lg_tree_builder_add(builder, &entry, lg_pack_entry_hash(pack, i), NULL) < 0) {
-			lg_tree_builder_free(builder); /* memory: their order was checked when they were read */
-			return NULL;
-		}
-	}
-	return builder;
+	const struct lg_entry entry = lg_pack_entry(pack, i, 0);
+	return (uint32_t)((const uint8_t *)entry.value + entry.value_len + 1 - pack->data);
 }
 
-int lg_pack_unfold(const struct lg_pack *pack, uint32_t from, uint32_t to, struct lg_node **ret_node)
+struct lg_node *lg_pack_sub(const struct lg_pack *pack, uint32_t from, uint32_t to, uint64_t floor)
 {
-	struct lg_tree_builder *builder = gather(pack, from, to);
-	struct lg_tree *tree = builder ? lg_tree_builder_finish(builder, NULL) : NULL;
-	if (!tree)
-		return LG_ENOMEM;
-	struct lg_node *node = lg_node_ref(tree->root);
-	lg_tree_unref(tree);
-	lg_node_hash(node);
-	if (to - from == pack->count && memcmp(lg_node_hash_bytes(node), pack->data + 8, LG_HASH_SIZE) != 0) {
-		lg_node_unref(node);
-		return LG_ECORRUPT;
+	struct lg_pack like = { .count = to - from,
+		.from = pack->from + from,
+		.offset = UINT32_MAX,
+		.floor = floor,
+		.data = pack->data,
+		.region = pack->region };
+	like.size = end_of(&like, like.count - 1) - (uint32_t)(lg_pack_at(&like, 0) - like.data);
+	for (uint32_t i = 0; i < like.count; i++) {
+		uint64_t change = lg_get_u64(lg_pack_at(&like, i));
+		like.newest = change > like.newest ? change : like.newest;
+		if (i && lg_pack_differ(&like, i) < like.offset)
+			like.offset = lg_pack_differ(&like, i);
 	}
-	*ret_node = node;
+	if (like.count == 1) {
+		memcpy(like.hash, lg_pack_entry_hash(&like, 0), LG_HASH_SIZE);
+		atomic_init(&like.node.hashed, true);
+	}
+	struct lg_pack *sub = lg_pack_new(&like);
+	return sub ? &sub->node : NULL;
+}
+
+#define MOST_KIDS 257 /* one a byte, and the end */
+
+/* false: memory is gone, and none is made. */
+static bool make_kids(struct lg_pack *pack, struct lg_node *ret_kids[MOST_KIDS], uint8_t bytes[MOST_KIDS],
+	uint32_t *ret_count, bool *ret_has_end)
+{
+	const struct lg_part all = lg_part_of(&pack->node, 0);
+	uint32_t count = 0;
+	for (struct lg_kids kids = lg_kids_begin(&all); kids.kid.node; lg_kids_next(&kids)) {
+		ret_kids[count] = lg_pack_sub(pack, kids.kid.from, kids.kid.to, 0);
+		if (!ret_kids[count]) {
+			while (count)
+				lg_node_unref(ret_kids[--count]);
+			return false;
+		}
+		if (kids.byte < 0)
+			*ret_has_end = true;
+		bytes[count++] = kids.byte < 0 ? 0 : (uint8_t)kids.byte;
+	}
+	*ret_count = count;
+	return true;
+}
+
+int lg_pack_open(struct lg_pack *pack, struct lg_node **ret_node)
+{
+	struct lg_node *kids[MOST_KIDS];
+	uint8_t bytes[MOST_KIDS];
+	uint32_t count;
+	bool has_end = false;
+	if (!make_kids(pack, kids, bytes, &count, &has_end))
+		return LG_ENOMEM;
+	struct lg_branch *branch = lg_branch_alloc(NULL, count);
+	if (!branch) {
+		while (count)
+			lg_node_unref(kids[--count]);
+		return LG_ENOMEM;
+	}
+	branch->node.has_end = has_end;
+	branch->offset = pack->offset;
+	branch->floor = pack->floor;
+	memcpy(branch->kids, kids, count * sizeof(struct lg_node *));
+	memcpy(lg_branch_bytes(branch), bytes, count);
+	lg_branch_refresh(branch);
+	if (lg_pack_is_whole(pack)) {
+		lg_node_hash(&branch->node);
+		if (memcmp(branch->hash, pack->hash, LG_HASH_SIZE) != 0) {
+			lg_node_unref(&branch->node);
+			return LG_ECORRUPT;
+		}
+	}
+	*ret_node = &branch->node;
 	return 0;
 }
 
@@ -154,7 +207,9 @@ static int read_pack(struct reader *reader, struct lg_error *err)
 	if (size > left || count == 0 || size < LG_PACK_HEAD + count * LG_PACK_INDEX)
 		return fail(err, "they end too early");
 	struct lg_text first, last;
-	struct lg_pack like = { .count = count, .data = reader->at, .region = reader->region };
+	struct lg_pack like = { .count = count, .size = size, .data = reader->at, .region = reader->region };
+	memcpy(like.hash, reader->at + 8, LG_HASH_SIZE);
+	atomic_init(&like.node.hashed, true);
 	int rc = check_entries(&like, size, &first, &last, err);
 	if (rc < 0)
 		return rc;
@@ -278,7 +333,7 @@ static int write_pack(struct writer *writer, const struct lg_part *part)
 	uint8_t head[LG_PACK_HEAD] = { 0 };
 	put_number(head, size, 4);
 	put_number(head + 4, writer->count, 2);
-	memcpy(head + 8, lg_node_hash_bytes(part->node), LG_HASH_SIZE);
+	lg_part_hash(part, head + 8);
 	lg_buf_add(writer->buf, head, sizeof head);
 	write_index(writer, entries);
 	for (size_t i = 0; i < writer->count; i++)
@@ -304,10 +359,11 @@ static int copy_pack(struct writer *writer, const struct lg_part *part)
 
 static int write_part(struct writer *writer, const struct lg_part *part)
 {
-	if (part->node->kind == LG_NODE_PACK)
+	bool is_pack = part->node->kind == LG_NODE_PACK;
+	if (is_pack && lg_part_is_whole(part) && lg_pack_is_whole(lg_as_pack(part->node)))
 		return copy_pack(writer, part);
-	bool fits = lg_part_keys(part) <= writer->max && lg_node_bytes(part->node) <= PACK_BYTES;
-	if (fits || part->node->kind == LG_NODE_LEAF)
+	bool is_small = is_pack || lg_node_bytes(part->node) <= PACK_BYTES;
+	if (lg_part_is_entry(part) || (is_small && lg_part_keys(part) <= writer->max))
 		return write_pack(writer, part);
 	int rc = 0;
 	for (struct lg_kids kids = lg_kids_begin(part); rc == 0 && kids.kid.node; lg_kids_next(&kids))

@@ -206,8 +206,10 @@ static char *checkpoint_path(const char *dir)
 	size_t count;
 	lg_assert_ok(lg_dir_list(all, &names, &count, &err), &err);
 	for (size_t i = 0; i < count; i++) {
-		if (names[i][0] != '.')
-			path = lg_path_join(all, names[i]);
+		if (names[i][0] == '.')
+			continue;
+		free(path); /* the newest one is wanted */
+		path = lg_path_join(all, names[i]);
 	}
 	assert_non_null(path);
 	lg_names_free(names, count);

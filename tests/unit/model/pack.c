@@ -339,7 +339,7 @@ static size_t weigh(struct lg_node *node, size_t *ret_whole)
 		*ret_whole = bytes;
 	}
 	if (node->kind == LG_NODE_PACK) { /* its entries are in a region, which counts once and whole */
-		bytes -= lg_get_u32(lg_as_pack(node)->data);
+		bytes -= lg_as_pack(node)->size;
 		struct lg_region *region = lg_as_pack(node)->region;
 		if (!seen_before(region))
 			below += ((sizeof *region + 23) & ~(size_t)15) + lg_block_bytes(region->block);
