@@ -256,7 +256,9 @@ static void add_record_text(const struct lg_record *record, const char *mark, st
 	lg_buf_addf(text, "reason  %s\nwhat    ", record->reason);
 	lg_record_what(record, text);
 	lg_hex_encode(record->hash, LG_HASH_SIZE, hash);
-	lg_buf_addf(text, "\nhash    %s\n", hash);
+	lg_buf_addc(text, '\n');
+	lg_record_details(record, text);
+	lg_buf_addf(text, "hash    %s\n", hash);
 	lg_hex_encode(record->root, LG_HASH_SIZE, hash);
 	if (record->has_root)
 		lg_buf_addf(text, "root    %s\n", hash);

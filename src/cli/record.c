@@ -71,20 +71,49 @@ static unsigned long long number_of(const json_t *body, const char *name)
 	return (unsigned long long)json_integer_value(json_object_get(body, name));
 }
 
-/* "3 × set by mallory (held): web/port, web/host; 'web/port' is held by h5 …" */
+/* "3 × set by mallory (held): web/port, web/host: 'web/port' is held by h5 …" */
+static void add_refusal(const json_t *group, struct lg_buf *buf)
+{
+	size_t i;
+	const json_t *key;
+	lg_buf_addf(buf, "%llu × %s by %s (%s)", number_of(group, "count"), text_of(group, "action"),
+		text_of(group, "actor"), text_of(group, "code"));
+	json_array_foreach(json_object_get(group, "keys"), i, key)
+		lg_buf_addf(buf, "%s%s", i ? ", " : ": ", json_is_string(key) ? json_string_value(key) : "");
+	if (*text_of(group, "message"))
+		lg_buf_addf(buf, ": %s", text_of(group, "message"));
+}
+
 static void add_refusals(const json_t *body, struct lg_buf *buf)
 {
-	size_t i, k;
-	const json_t *group, *key;
+	size_t i;
+	const json_t *groups = json_object_get(body, "refusals"), *group;
+	unsigned long long count = 0;
+	json_array_foreach(groups, i, group) count += number_of(group, "count");
+	if (json_array_size(groups) != 1)
+		lg_buf_addf(buf, "%llu attempts; first ", count);
+	add_refusal(json_array_get(groups, 0), buf);
+}
+
+int lg_record_details(const struct lg_record *record, struct lg_buf *buf)
+{
+	size_t i;
+	const json_t *group;
+	if (record->kind != LG_KIND_REFUSAL)
+		return 0;
+	lg_cleanup(lg_json_freep) json_t *body = lg_record_body_json(record);
+	if (!body)
+		return LG_ENOMEM;
 	json_array_foreach(json_object_get(body, "refusals"), i, group)
 	{
-		lg_buf_addf(buf, "%s%llu × %s by %s (%s)", i ? "; " : "", number_of(group, "count"),
-			text_of(group, "action"), text_of(group, "actor"), text_of(group, "code"));
-		json_array_foreach(json_object_get(group, "keys"), k, key)
-			lg_buf_addf(buf, "%s%s", k ? ", " : ": ", json_string_value(key));
-		if (*text_of(group, "message"))
-			lg_buf_addf(buf, ": %s", text_of(group, "message"));
+		char first[LG_TIME_SIZE], last[LG_TIME_SIZE];
+		int64_t from = (int64_t)number_of(group, "first"), to = (int64_t)number_of(group, "last");
+		lg_buf_addf(buf, "refused %s%s%s  ", lg_show_time(from, first), from == to ? "" : " … ",
+			from == to ? "" : lg_show_time(to, last));
+		add_refusal(group, buf);
+		lg_buf_addc(buf, '\n');
 	}
+	return lg_buf_check(buf, NULL);
 }
 
 int lg_record_what(const struct lg_record *record, struct lg_buf *buf)

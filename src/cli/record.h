@@ -14,6 +14,8 @@ const char *lg_record_name(const struct lg_record *record, char buf[static LG_RE
 json_t *lg_record_body_json(const struct lg_record *record);
 /* What it did, in a few words: "web/port", "3 keys", "web/ back to r12". */
 int lg_record_what(const struct lg_record *record, struct lg_buf *buf);
+/* What a few words cannot hold, in lines: each of the attempts of a refusal. */
+int lg_record_details(const struct lg_record *record, struct lg_buf *buf);
 /* Everything about it but the body. */
 json_t *lg_record_json(const struct lg_record *record);
 

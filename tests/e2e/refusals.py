@@ -34,6 +34,7 @@ text = store.run("history").text
 check("history shows it", "refusal" in text and "1 × set by tester (invalid): web/port" in text, text)
 text = store.run("show", str(refusals(store)[0]["seq"])).text
 check("show, too", "1 × set by tester (invalid): web/port: " in text, text)
+check("with its time", "refused 20" in text, text)
 check("it changed nothing", store.state() == before and "fine" not in store.values())
 hold = store.run("hold", "web/", "--reason", "audit", "-o", "json").json()["hold"]
 for number in range(5):
