@@ -237,6 +237,33 @@ static void check_does_not_follow(struct fixture *f)
 	lg_assert_code(lg_log_append(f->log, records, 0, &head, &err), LG_EINTERNAL, &err);
 }
 
+static int look_at_redacted(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	(void)err;
+	assert_true(record->redacted);
+	assert_int_equal(record->body_len, 0);
+	assert_memory_equal(record->hash, ((struct lg_record *)arg)->hash, LG_HASH_SIZE);
+	return 0;
+}
+
+/* As another log held it: what was taken out there stays out here, and the chain holds. */
+static void check_copy(struct fixture *f)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_log_head head = { 0 };
+	struct lg_record record = lg_test_record(&head, LG_KIND_MARK, "{\"of\":\"old\"}");
+	lg_test_seal(&record, &head);
+	record.redacted = true;
+	record.body = "";
+	record.body_len = 0;
+	lg_assert_code(lg_log_append(f->log, &record, 1, &head, &err), LG_EINTERNAL, &err);
+	lg_assert_ok(lg_log_copy(f->log, &record, 1, &head, &err), &err);
+	lg_assert_ok(lg_log_get(f->log, 1, look_at_redacted, &record, &err), &err);
+	lg_assert_ok(lg_log_verify_chain(f->log, 0, 0, &err), &err);
+	record.hash[0] ^= 1;
+	lg_assert_code(lg_log_copy(f->log, &record, 1, &head, &err), LG_EINTERNAL, &err);
+}
+
 static void check_readonly(struct fixture *f)
 {
 	struct lg_error err = LG_ERROR_INIT;
@@ -303,6 +330,7 @@ const struct check append_checks[] = {
 	{ "append a large body", check_large_body, false },
 	{ "a conflict leaves nothing", check_conflict, false },
 	{ "what does not follow is refused", check_does_not_follow, false },
+	{ "copies may be redacted", check_copy, false },
 	{ "a read-only handle reads and refuses to write", check_readonly, false },
 	{ "open: what exists, what does not", check_open, false },
 	{ "close and open again", check_reopen, false },

@@ -453,8 +453,11 @@ static int visit_known(struct tracing *tracing, uint64_t seq, const struct lg_li
 	struct lg_record record;
 	int rc = 0;
 	for (size_t i = tracing->claim; i < claim_end && !trace.has_kind; i++) {
-		trace.has_kind = salvage->found.claims[i].kind < LG_KIND_COUNT;
-		trace.kind = (enum lg_kind)salvage->found.claims[i].kind;
+		const struct lg_claim *claim = &salvage->found.claims[i];
+		if (link && memcmp(link->hash, claim->hash, LG_HASH_SIZE) != 0)
+			continue; /* what is wrong about the hash is not to be believed about the kind */
+		trace.has_kind = claim->kind < LG_KIND_COUNT;
+		trace.kind = (enum lg_kind)claim->kind;
 	}
 	if (link && link->row != LG_NONE) {
 		rc = lg_chain_record(&salvage->pages, &salvage->found, link, &salvage->buf, &record, err);
