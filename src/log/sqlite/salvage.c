@@ -454,8 +454,9 @@ static int visit_known(struct tracing *tracing, uint64_t seq, const struct lg_li
 	int rc = 0;
 	for (size_t i = tracing->claim; i < claim_end && !trace.has_kind; i++) {
 		const struct lg_claim *claim = &salvage->found.claims[i];
-		if (link && memcmp(link->hash, claim->hash, LG_HASH_SIZE) != 0)
-			continue; /* what is wrong about the hash is not to be believed about the kind */
+		/* what is wrong about the hash, or may be, is not to be believed about the kind */
+		if (link ? memcmp(link->hash, claim->hash, LG_HASH_SIZE) != 0 : claim_end - tracing->claim > 1)
+			continue;
 		trace.has_kind = claim->kind < LG_KIND_COUNT;
 		trace.kind = (enum lg_kind)claim->kind;
 	}
