@@ -142,7 +142,8 @@ static int check_place(const struct lg_adapter *adapter, struct lg_error *err)
 static int take_lock(
 	const struct lg_adapter *adapter, const char *path, int64_t wait_ms, int *ret_fd, struct lg_error *err)
 {
-	int rc = lg_dir_make(adapter->state_dir, 0700, err);
+	/* what is in there only saves work: it need not be known to be on disk each time */
+	int rc = lg_file_exists(adapter->state_dir) ? 0 : lg_dir_make(adapter->state_dir, 0700, err);
 	if (rc == 0)
 		rc = lg_lock_file(path, wait_ms, ret_fd, err);
 	return rc < 0 ? lg_context(err, rc, "adapter of service '%s'", adapter->service_spec->name) : 0;

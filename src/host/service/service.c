@@ -78,7 +78,7 @@ const struct lg_service_spec *lg_service_spec(const struct lg_service *service)
 /* Starts and stops of one service exclude each other, also between processes. */
 static int lock(const struct lg_service *service, int *ret_fd, struct lg_error *err)
 {
-	int rc = lg_dir_make(service->directory, 0700, err);
+	int rc = lg_file_exists(service->directory) ? 0 : lg_dir_make(service->directory, 0700, err);
 	if (rc < 0)
 		return rc;
 	/* whoever holds it may stop and start, and neither takes longer than its deadlines */
