@@ -290,6 +290,8 @@ const uint8_t *lg_config_secret_key(const struct lg_config *config)
 	return config->has_secret_key ? config->secret_key : NULL;
 }
 
+#define LOADS_MAX 20
+
 struct fold {
 	struct lg_controls *controls;
 	uint64_t from; /* counts those from here on */
@@ -328,19 +330,15 @@ static int complete(struct lg_config *config, struct lg_state *state, struct lg_
 }
 
 /* Everything anew, or nothing changes. */
-static int load_state(struct lg_config *config, struct lg_error *err)
+static int load_as_of(struct lg_config *config, const struct lg_log_head *head, struct lg_error *err)
 {
 	const struct lg_log_head former = config->head;
-	struct lg_log_head head;
-	int rc = lg_log_head(config->log, &head, err);
-	if (rc < 0)
-		return rc;
 	lg_cleanup(lg_published_freep) struct lg_published *room = lg_published_new(err);
 	if (!room)
 		return LG_ENOMEM;
 	lg_cleanup(lg_state_clear) struct lg_state state = { 0 };
-	config->head = head; /* what restores point to lies before it */
-	rc = lg_state_load(config, head.seq, &state, err);
+	config->head = *head; /* what restores point to lies before it */
+	int rc = lg_state_load(config, head->seq, &state, err);
 	if (rc == 0)
 		rc = complete(config, &state, err);
 	if (rc < 0) {
@@ -355,9 +353,26 @@ static int load_state(struct lg_config *config, struct lg_error *err)
 	config->checkpoint_len = state.base_len;
 	config->tail_cost = state.tail_cost;
 	config->tail_goes_far = state.tail_goes_far;
-	lg_config_publish(config, lg_steal_ptr(&room), state.revision, head.seq, state.tree);
+	lg_config_publish(config, lg_steal_ptr(&room), state.revision, head->seq, state.tree);
 	lg_group_start_over(config);
 	return 0;
+}
+
+/* It is read in several steps, between which others may write, and retention may drop what is about to be read.  So what does
+ * not hold together is believed only when nothing has moved meanwhile. */
+static int load_state(struct lg_config *config, struct lg_error *err)
+{
+	for (int i = 0;; i++) {
+		struct lg_error ignored = LG_ERROR_INIT;
+		struct lg_log_head head, now;
+		int rc = lg_log_head(config->log, &head, err);
+		if (rc == 0)
+			rc = load_as_of(config, &head, err);
+		bool may_have_moved = rc == LG_ECORRUPT || rc == LG_ENOTFOUND;
+		if (!may_have_moved || i == LOADS_MAX || lg_log_head(config->log, &now, &ignored) < 0 ||
+			now.seq == head.seq)
+			return rc;
+	}
 }
 
 static int start(struct lg_config *config, const struct lg_config_options *options, struct lg_error *err)
@@ -526,8 +541,15 @@ int lg_config_refresh_locked(struct lg_config *config, struct lg_error *err)
 	rc = lg_log_first(config->log, &first, err);
 	if (rc < 0)
 		return rc;
-	/* retention may have dropped what would have to be followed */
-	return first > config->head.seq + 1 ? load_state(config, err) : follow_to(config, head.seq, err);
+	if (first <= config->head.seq + 1) {
+		struct lg_error ignored = LG_ERROR_INIT;
+		rc = follow_to(config, head.seq, err);
+		if (rc != LG_ECORRUPT || lg_log_first(config->log, &first, &ignored) < 0 ||
+			first <= config->head.seq + 1)
+			return rc;
+	}
+	/* retention dropped what would have to be followed, perhaps only just now */
+	return load_state(config, err);
 }
 
 int lg_config_refresh(struct lg_config *config, struct lg_error *err)
