@@ -68,6 +68,7 @@ struct lg_sqlite {
 	bool names_synced; /* those of the files, in their directory */
 	int64_t busy_ms;
 	int wal_pages;          /* in the -wal file after the last commit */
+	uint64_t touching_from; /* no key of an older record is in touching */
 	uint64_t seen;          /* head as of the last wait or own append */
 	struct lg_log_gap skip; /* to go with the next append; first 0: none */
 	bool has_incoming;      /* its tables are there */

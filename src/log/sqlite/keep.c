@@ -302,12 +302,16 @@ void lg_sqlite_move_touching(struct lg_sqlite *s)
 {
 	sqlite3_stmt *stmt;
 	struct lg_error ignored = LG_ERROR_INIT;
-	if (s->poisoned || lg_sqlite_stmt(s, STMT_TOUCHING, "read", &stmt, &ignored) < 0)
+	/* what another process moves meanwhile only makes the oldest one newer */
+	if (s->poisoned || s->seen - s->touching_from < LG_SQLITE_TOUCHING ||
+		lg_sqlite_stmt(s, STMT_TOUCHING, "read", &stmt, &ignored) < 0)
 		return;
-	int64_t oldest = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : INT64_MAX;
+	bool found = sqlite3_step(stmt) == SQLITE_ROW;
+	uint64_t oldest = found ? (uint64_t)sqlite3_column_int64(stmt, 0) : s->seen;
 	sqlite3_reset(stmt);
-	if (oldest <= (int64_t)s->seen - LG_SQLITE_TOUCHING && move_touching(s, &ignored) < 0)
-		return;
+	s->touching_from = oldest < s->seen ? oldest : s->seen;
+	if (s->seen - s->touching_from >= LG_SQLITE_TOUCHING && move_touching(s, &ignored) == 0)
+		s->touching_from = s->seen;
 }
 
 /* --- settling -------------------------------------------------------------------------------------------------------- */
