@@ -429,7 +429,7 @@ static int seal_change(struct lg_config *config, struct change_request *change, 
 {
 	const struct lg_commit *commit = change->commit;
 	const struct lg_changeset *applied = &change->applied;
-	change->keys = calloc(applied->count, sizeof(char *));
+	change->keys = calloc(applied->count + 1, sizeof(char *));
 	if (!change->keys)
 		return lg_fail_nomem(err);
 	for (size_t i = 0; i < applied->count; i++)

@@ -67,6 +67,8 @@ static void collect(struct lg_group *group)
 		oldest = newest;
 		newest = older;
 	}
+	if (!oldest)
+		return;
 	if (group->last)
 		group->last->behind = oldest;
 	else
@@ -463,13 +465,15 @@ static int write_batch(struct lead *lead, const struct batch *batch)
 
 static void leave(struct lg_group *group, struct lg_request *own)
 {
+	struct lg_request **link = &group->first;
 	struct lg_request *before = NULL;
-	for (struct lg_request *request = group->first; request != own; request = request->behind)
-		before = request;
-	if (before)
-		before->behind = own->behind;
-	else
-		group->first = own->behind;
+	while (*link && *link != own) {
+		before = *link;
+		link = &before->behind;
+	}
+	if (!*link)
+		return;
+	*link = own->behind;
 	if (group->last == own)
 		group->last = before;
 	group->waiting = group->first;

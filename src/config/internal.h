@@ -279,7 +279,7 @@ struct lg_request {
 		told; /* enum lg_told; once it is done the request is its writer's again, and may be gone */
 };
 /* Returns once the request has its answer, which is durable and published.  The calling thread must not have the log. */
-int lg_group_submit(struct lg_config *config, struct lg_request *request);
+int lg_group_submit(struct lg_config *config, struct lg_request *own);
 /* The state moved without the group: what is prepared has to be prepared again.  Lock and log held. */
 void lg_group_start_over(struct lg_config *config);
 void lg_group_init(struct lg_group *group);

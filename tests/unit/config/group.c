@@ -308,19 +308,19 @@ static void test_each_gets_its_own_answer(void **state)
 		COUNT
 	};
 	struct writer writers[COUNT] = {
-		[FIRST] = { SET, "first", "1" },
-		[GOOD] = { SET, "n", "7" },
-		[BAD_VALUE] = { SET, "n", "70" },
-		[BAD_KEY] = { SET, "a//b", "1" },
-		[WINS] = { EXPECT, "k", "2", .number = 1 },
-		[LOSES] = { EXPECT, "k", "3", .number = 1 },
-		[SAME] = { SET, "k", "2" },
-		[UNSET] = { SET, "no/such", NULL },
-		[TRIES] = { DRY_RUN, "k", "4" },
-		[HOLDS] = { HOLD, "held/" },
-		[HELD] = { SET, "held/x", "1" },
-		[BACK] = { RESTORE, "a/", .number = 1 },
-		[LAST] = { SET, "last", "1" },
+		[FIRST] = { .deed = SET, .key = "first", .value = "1" },
+		[GOOD] = { .deed = SET, .key = "n", .value = "7" },
+		[BAD_VALUE] = { .deed = SET, .key = "n", .value = "70" },
+		[BAD_KEY] = { .deed = SET, .key = "a//b", .value = "1" },
+		[WINS] = { .deed = EXPECT, .key = "k", .value = "2", .number = 1 },
+		[LOSES] = { .deed = EXPECT, .key = "k", .value = "3", .number = 1 },
+		[SAME] = { .deed = SET, .key = "k", .value = "2" },
+		[UNSET] = { .deed = SET, .key = "no/such", .value = NULL },
+		[TRIES] = { .deed = DRY_RUN, .key = "k", .value = "4" },
+		[HOLDS] = { .deed = HOLD, .key = "held/" },
+		[HELD] = { .deed = SET, .key = "held/x", .value = "1" },
+		[BACK] = { .deed = RESTORE, .key = "a/", .number = 1 },
+		[LAST] = { .deed = SET, .key = "last", .value = "1" },
 	};
 	run_gated(config, &gate, writers, COUNT);
 	/* first (r3); n, k, the hold, the restore and last (r4 to r8) in one append */
@@ -382,11 +382,11 @@ static void test_what_is_behind_is_judged_anew(void **state)
 	lg_cleanup(lg_config_closep) struct lg_config *config = open_gated(dir, &gate);
 	enum { FIRST, SAME, EXPECTS_FIRST, EXPECTS_NONE, OTHER_KEY, COUNT };
 	struct writer writers[COUNT] = {
-		[FIRST] = { SET, "k", "1" },
-		[SAME] = { SET, "k", "1" },
-		[EXPECTS_FIRST] = { EXPECT, "k", "2", .number = 1 },
-		[EXPECTS_NONE] = { EXPECT, "k", "3", .number = 0 },
-		[OTHER_KEY] = { SET, "x", "1" },
+		[FIRST] = { .deed = SET, .key = "k", .value = "1" },
+		[SAME] = { .deed = SET, .key = "k", .value = "1" },
+		[EXPECTS_FIRST] = { .deed = EXPECT, .key = "k", .value = "2", .number = 1 },
+		[EXPECTS_NONE] = { .deed = EXPECT, .key = "k", .value = "3", .number = 0 },
+		[OTHER_KEY] = { .deed = SET, .key = "x", .value = "1" },
 	};
 	run_gated(config, &gate, writers, COUNT);
 	lg_assert_code(writers[FIRST].rc, row->want, &writers[FIRST].err);
@@ -437,11 +437,14 @@ static void test_a_batch_fails_as_one(void **state)
 	lg_assert_ok(lg_config_open(&options, &config, &err), &err);
 	enum { FIRST, A, REFUSED, B, SAME, COUNT };
 	struct writer writers[COUNT] = {
-		[FIRST] = { SET, "first", "1" },
-		[A] = { SET, "a", "1" },
-		[REFUSED] = { EXPECT, "a", "2", .number = 0 }, /* by a, which is not to be */
-		[B] = { SET, "b", "1" },
-		[SAME] = { SET, "b", "1" },
+		[FIRST] = { .deed = SET, .key = "first", .value = "1" },
+		[A] = { .deed = SET, .key = "a", .value = "1" },
+		[REFUSED] = { .deed = EXPECT,
+			.key = "a",
+			.value = "2",
+			.number = 0 }, /* by a, which is not to be */
+		[B] = { .deed = SET, .key = "b", .value = "1" },
+		[SAME] = { .deed = SET, .key = "b", .value = "1" },
 	};
 	gate.code = LG_ENOSPC;
 	gate.happened = true; /* the held one itself goes through */
