@@ -163,8 +163,12 @@ static void check_store(struct doctor *doctor, struct lg_log *log, bool *ret_fin
 		say(doctor, "log", WRONG, todo_for(rc), "%s", err.message);
 		return;
 	}
-	say(doctor, "log", FINE, NULL, "%llu records, the oldest without a gap behind it is %llu",
-		(unsigned long long)head.seq, (unsigned long long)first);
+	if (first <= 1)
+		say(doctor, "log", FINE, NULL, "%llu records, none is gone", (unsigned long long)head.seq);
+	else
+		say(doctor, "log", FINE, NULL,
+			"records up to %llu, all there from %llu on; before it some are gone",
+			(unsigned long long)head.seq, (unsigned long long)first);
 	*ret_fine = head.seq != 0;
 }
 

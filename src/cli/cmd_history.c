@@ -22,7 +22,8 @@ struct history_state {
 	json_t *items;
 	json_t *gaps;
 	uint64_t count;
-	uint64_t previous; /* seq of the record told last, 0: none yet */
+	uint64_t previous; /* seq of the record told last, at first beyond them all */
+	bool gone;         /* a gap was told */
 	bool more;
 };
 
@@ -60,13 +61,17 @@ static int history_row(struct history_state *state, const struct lg_record *reco
 static int add_gap(struct history_state *state, const struct lg_log_gap *gap, struct lg_error *err)
 {
 	const char *why = gap->reason == LG_GAP_LOST ? "lost" : "dropped by retention";
+	state->gone = true;
 	if (!state->table) {
 		json_t *json = json_pack("{s:I, s:I, s:s}", "first", (json_int_t)gap->first, "last",
 			(json_int_t)gap->last, "why", why);
 		return json_array_append_new(state->gaps, json) < 0 ? lg_fail_nomem(err) : 0;
 	}
-	lg_table_addf(&state->rows, LG_STYLE_DIM, "r%llu…r%llu", (unsigned long long)gap->first,
-		(unsigned long long)gap->last);
+	if (gap->first == gap->last)
+		lg_table_addf(&state->rows, LG_STYLE_DIM, "r%llu", (unsigned long long)gap->first);
+	else
+		lg_table_addf(&state->rows, LG_STYLE_DIM, "r%llu…r%llu", (unsigned long long)gap->first,
+			(unsigned long long)gap->last);
 	for (size_t i = 0; i < 4; i++)
 		lg_table_add(&state->rows, LG_STYLE_DIM, "");
 	lg_table_add(&state->rows, LG_STYLE_WARN, why);
@@ -183,13 +188,25 @@ static uint64_t waiting(struct lg_cli *cli, const char *word)
 	return count;
 }
 
+static int nothing_found(const struct history_state *state, const char *word, struct lg_error *err)
+{
+	if (!state->gone)
+		return lg_fail(
+			err, LG_ENOTFOUND, 0, "nothing was ever set at '%s'; a prefix ends in '/'", word);
+	if (word[strlen(word) - 1] == '/')
+		return lg_fail(
+			err, LG_ENOTFOUND, 0, "no record that is left changed anything below '%s'", word);
+	return lg_fail(err, LG_ENOTFOUND, 0,
+		"no record that is left set '%s': 'lastgood recover key %s' shows what is still known of it",
+		word, word);
+}
+
 static int history_print(
 	struct lg_cli *cli, struct history_state *state, const char *word, struct lg_error *err)
 {
 	uint64_t refusals = waiting(cli, word);
 	if (state->count == 0 && word)
-		return lg_fail(
-			err, LG_ENOTFOUND, 0, "nothing was ever set at '%s'; a prefix ends in '/'", word);
+		return nothing_found(state, word, err);
 	if (state->more)
 		lg_output_note(&cli->output,
 			"lastgood: there is more: 'lastgood history%s%s%s --limit 0' shows all",
@@ -225,6 +242,7 @@ static int run_history(struct lg_cli *cli, struct lg_error *err)
 	if (rc < 0)
 		return rc;
 	state.limit = limit ? (uint64_t)limit : UINT64_MAX;
+	state.previous = INT64_MAX;
 	state.scope = word ? &scope : NULL;
 	lg_table_init(&state.rows, 7, word && word[strlen(word) - 1] != '/' ? value_headings : headings);
 	for (size_t i = 0; i < 5; i++)
@@ -302,6 +320,10 @@ static int show_changes(struct lg_cli *cli, struct shown_record *shown, uint64_t
 	int rc = lg_config_tree_at(cli->session.config, seq, &next, err);
 	if (rc == 0)
 		rc = lg_config_tree_at(cli->session.config, seq - 1, &former, err);
+	if (rc == LG_ENOTFOUND) { /* the record is there, what it led from or to is not */
+		lg_output_warn(&cli->output, "what it changed cannot be shown: %s", err->message);
+		return json_object_set_new(shown->json, "changes", json_null()) ? lg_fail_nomem(err) : 0;
+	}
 	if (rc < 0)
 		return rc;
 	lg_show_diff_init(&diff, &cli->output, lg_show_diff_limit(&cli->output));

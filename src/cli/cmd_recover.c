@@ -176,12 +176,13 @@ static void add_scope_options(const struct lg_args *args, struct lg_buf *buf)
 	}
 }
 
-static int rollback_command(
-	struct lg_cli *cli, uint64_t revision, struct lg_buf *ret_command, struct lg_error *err)
+/* The same scope as that of this command. */
+static int command_for(struct lg_cli *cli, const char *command, uint64_t revision, const char *rest,
+	struct lg_buf *ret_command, struct lg_error *err)
 {
-	lg_buf_addf(ret_command, "lastgood rollback config --to r%llu", (unsigned long long)revision);
+	lg_buf_addf(ret_command, "lastgood %s r%llu", command, (unsigned long long)revision);
 	add_scope_options(&cli->args, ret_command);
-	lg_buf_adds(ret_command, " --reason 'CODE: TEXT'");
+	lg_buf_adds(ret_command, rest);
 	return lg_buf_check(ret_command, err);
 }
 
@@ -215,6 +216,7 @@ static void tell_record(struct lg_output *output, const struct moment *moment)
 static int tell_difference(struct lg_cli *cli, const struct moment *moment, struct difference *difference,
 	const char *command, struct lg_error *err)
 {
+	lg_cleanup(lg_buf_clear) struct lg_buf backup = LG_BUF_INIT;
 	struct lg_output *output = &cli->output;
 	unsigned long long revision = moment->revision;
 	size_t count = total(difference);
@@ -225,7 +227,9 @@ static int tell_difference(struct lg_cli *cli, const struct moment *moment, stru
 	lg_output_line(output, LG_STYLE_PLAIN,
 		"going back would change %zu %s: %zu added, %zu removed, %zu changed", count,
 		count == 1 ? "key" : "keys", difference->added, difference->removed, difference->changed);
-	int rc = lg_show_diff_print(&difference->first, output, err);
+	int rc = command_for(cli, "recover at", moment->revision, " --to FILE", &backup, err);
+	if (rc == 0)
+		rc = lg_show_diff_print(&difference->first, output, err);
 	if (rc < 0)
 		return rc;
 	if (count > FIRST_KEYS)
@@ -234,8 +238,7 @@ static int tell_difference(struct lg_cli *cli, const struct moment *moment, stru
 	lg_output_line(output, LG_STYLE_PLAIN, "to go back:         %s", command);
 	lg_output_line(output, LG_STYLE_PLAIN,
 		"one key of it:      lastgood recover key KEY --from r%llu --reason TEXT", revision);
-	lg_output_line(
-		output, LG_STYLE_PLAIN, "as a backup file:   lastgood recover at r%llu --to FILE", revision);
+	lg_output_line(output, LG_STYLE_PLAIN, "as a backup file:   %s", backup.data);
 	return 0;
 }
 
@@ -283,7 +286,8 @@ static int tell(
 	lg_cleanup(lg_buf_clear) struct lg_buf command = LG_BUF_INIT;
 	struct difference difference = { 0 };
 	size_t keys = count_keys(moment->tree, scope);
-	int rc = rollback_command(cli, moment->revision, &command, err);
+	int rc = command_for(
+		cli, "rollback config --to", moment->revision, " --reason 'CODE: TEXT'", &command, err);
 	if (rc == 0)
 		rc = compare(cli, moment, scope, &difference, err);
 	if (rc == 0) {

@@ -127,9 +127,10 @@ static void tell(struct lg_cli *cli, const struct lg_trim_plan *plan)
 		return;
 	}
 	lg_output_line(output, LG_STYLE_BOLD,
-		"%llu records before r%llu would be dropped for good, %llu revisions among them",
-		(unsigned long long)plan->records, (unsigned long long)plan->before,
-		(unsigned long long)plan->revisions);
+		"%llu %s before r%llu would be dropped for good, %llu %s among them",
+		(unsigned long long)plan->records, plan->records == 1 ? "record" : "records",
+		(unsigned long long)plan->before, (unsigned long long)plan->revisions,
+		plan->revisions == 1 ? "revision" : "revisions");
 	for (size_t i = 0; i < plan->pin_count; i++)
 		lg_output_line(output, LG_STYLE_PLAIN, "stays  r%llu (%s)",
 			(unsigned long long)plan->pins[i].seq, plan->pins[i].why);
@@ -194,7 +195,7 @@ static const struct lg_option trim_options[] = {
 	{ "revisions", "N", "the newest N revisions stay", 0, false },
 	{ "age", "DURATION", "what was in force in the last DURATION stays, as in 90d", 0, false },
 	{ "known-good", "N", "besides, the newest N known goods of each scope; default 5", 0, false },
-	{ "keep", "REV", "besides, this revision", 0, true },
+	{ "keep", "REV", "besides, this revision, in this run only", 0, true },
 	{ "reason", "TEXT", "recorded with it; default 'retention'", 0, false },
 	{ "dry-run", NULL, "only show what would be dropped", 0, false },
 	{ "yes", NULL, "do not ask", 0, false },

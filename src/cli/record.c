@@ -116,6 +116,14 @@ int lg_record_details(const struct lg_record *record, struct lg_buf *buf)
 	return lg_buf_check(buf, NULL);
 }
 
+static void add_lost(size_t count, struct lg_buf *buf)
+{
+	if (count == 0)
+		lg_buf_adds(buf, "nothing lost");
+	else
+		lg_buf_addf(buf, "%zu %s of records lost", count, count == 1 ? "stretch" : "stretches");
+}
+
 int lg_record_what(const struct lg_record *record, struct lg_buf *buf)
 {
 	lg_cleanup(lg_json_freep) json_t *body = lg_record_body_json(record);
@@ -155,7 +163,7 @@ int lg_record_what(const struct lg_record *record, struct lg_buf *buf)
 		add_refusals(body, buf);
 		break;
 	case LG_KIND_SALVAGE:
-		lg_buf_addf(buf, "%zu stretches lost", json_array_size(json_object_get(body, "lost")));
+		add_lost(json_array_size(json_object_get(body, "lost")), buf);
 		break;
 	case LG_KIND_COUNT:
 		break;

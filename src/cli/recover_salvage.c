@@ -125,5 +125,7 @@ int lg_recover_salvage_run(struct lg_cli *cli, struct lg_error *err)
 	warn_of_user(cli, from);
 	rc = lg_config_salvage(&options, &report, err);
 	lg_progress_end(&progress);
+	if (rc == LG_ECONFLICT)
+		cli->hint = "nothing was written";
 	return rc < 0 ? rc : tell(cli, report, from, to, err);
 }

@@ -18,22 +18,25 @@ static void tell(struct lg_cli *cli, const struct lg_verify_report *report, uint
 	for (size_t i = 0; i < report->problems.count; i++)
 		lg_output_line(output, LG_STYLE_BAD, "%s: %s", report->problems.items[i].subject,
 			report->problems.items[i].message);
-	lg_output_line(output, LG_STYLE_PLAIN, "%llu records to r%llu%s, %llu revisions, %llu checkpoints",
-		(unsigned long long)report->records, (unsigned long long)report->head.seq,
-		sample ? " (a sample)" : "", (unsigned long long)report->revisions,
-		(unsigned long long)report->checkpoints);
+	lg_output_line(output, LG_STYLE_PLAIN, "%llu %s to r%llu%s, %llu %s, %llu %s",
+		(unsigned long long)report->records, report->records == 1 ? "record" : "records",
+		(unsigned long long)report->head.seq, sample ? " (a sample)" : "",
+		(unsigned long long)report->revisions, report->revisions == 1 ? "revision" : "revisions",
+		(unsigned long long)report->checkpoints,
+		report->checkpoints == 1 ? "checkpoint" : "checkpoints");
 	if (report->unknown)
 		lg_output_line(output, LG_STYLE_WARN,
-			"the states of %llu revisions could not be judged: what leads to them is gone or damaged",
-			(unsigned long long)report->unknown);
+			"%llu %s a state that could not be judged: what leads to it is gone or damaged",
+			(unsigned long long)report->unknown,
+			report->unknown == 1 ? "revision has" : "revisions have");
 	if (report->problems.total)
 		lg_output_line(output, LG_STYLE_BAD,
-			"%zu problems: write nothing more, copy the state directory aside, then run: lastgood "
-			"recover salvage --to DIRECTORY",
-			report->problems.total);
+			"%zu %s: write nothing more, copy the state directory aside, then run: lastgood "
+			"recover salvage --to DIR",
+			report->problems.total, report->problems.total == 1 ? "problem" : "problems");
 	else
-		lg_output_line(output, LG_STYLE_GOOD, "everything holds: store, chain, roots, checkpoints%s",
-			sample ? "" : ", index");
+		lg_output_line(output, LG_STYLE_GOOD, "%s holds: store, chain, roots, checkpoints%s",
+			report->unknown ? "all that could be judged" : "everything", sample ? "" : ", index");
 }
 
 static json_t *report_json(const struct lg_verify_report *report, uint64_t sample)

@@ -158,7 +158,6 @@ int lg_checkpoint_decode(const struct lg_log_checkpoint *checkpoint, uint64_t *r
 	int rc = decode(checkpoint, ret_revision, ret_tree, ret_controls, err);
 	if (rc == 0 || rc == LG_ENOMEM)
 		return rc;
-	return lg_context(err, LG_ECORRUPT,
-		"the checkpoint at r%llu is damaged; look with: lastgood recover verify",
-		(unsigned long long)checkpoint->seq);
+	return lg_context(
+		err, LG_ECORRUPT, "the checkpoint at r%llu is damaged", (unsigned long long)checkpoint->seq);
 }

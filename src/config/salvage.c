@@ -95,7 +95,8 @@ static int check_target(const struct lg_salvaging *salvaging, struct lg_error *e
 	if (!*to || to[strlen(to) - 1] == '/')
 		return lg_fail(err, LG_EINVALID, 0, "'%s' names no directory to make", to);
 	if (!realpath(salvaging->options->from, from))
-		return lg_fail(err, LG_EIO, errno, "cannot look at '%s'", salvaging->options->from);
+		return lg_fail(err, errno == ENOENT || errno == ENOTDIR ? LG_ENOTFOUND : LG_EIO, errno,
+			"cannot look at '%s'", salvaging->options->from);
 	int rc = parent_of(to, parent, err);
 	if (rc == 0 && (lies_in(parent, from) || (realpath(to, real) && lies_in(real, from))))
 		rc = lg_fail(err, LG_EINVALID, 0,

@@ -268,7 +268,12 @@ int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err)
 	const char *finding = (const char *)sqlite3_column_text(stmt, 0);
 	if (finding && strcmp(finding, "ok") == 0)
 		return 0;
-	return lg_sqlite_damaged(s, "check", finding ? finding : "?", err);
+	const char *line = finding && strncmp(finding, "***", 3) == 0 ? strchr(finding, '\n') : NULL;
+	return lg_sqlite_damaged(s, "check",
+		line              ? line + 1
+			: finding ? finding
+				  : "?",
+		err); /* not its heading */
 }
 
 int lg_sqlite_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err)

@@ -527,7 +527,7 @@ static void test_refused_targets(void **state)
 	assert_refused(dir, around, LG_ENOTFOUND);
 	lg_test_write(lg_test_path("a-file"), "x", 1);
 	assert_refused(dir, lg_test_path("a-file"), LG_ECONFLICT);
-	assert_refused(lg_test_path("nowhere"), new_target(), LG_EIO);
+	assert_refused(lg_test_path("nowhere"), new_target(), LG_ENOTFOUND);
 	/* what somebody else calls .partial is not ours to remove */
 	lg_assert_ok(lg_dir_make(lg_test_path("mine.partial/kept"), 0700, &err), &err);
 	assert_refused(dir, lg_test_path("mine"), LG_ECONFLICT);
