@@ -48,6 +48,7 @@ static void job_free(struct lg_checkpoint_job *job)
 /* --- thinning -------------------------------------------------------------------------------------------------------- */
 
 struct reach {
+	struct lg_log *log;
 	uint64_t behind;
 	bool found;
 };
@@ -56,19 +57,23 @@ static int visit_restore(void *arg, const struct lg_record *record, struct lg_er
 {
 	struct reach *reach = arg;
 	struct lg_restore_body body;
+	struct lg_error gone = LG_ERROR_INIT;
 	int rc = lg_restore_body_parse(record, &body, err);
 	if (rc < 0)
 		return rc;
-	reach->found = !lg_scope_is_all(&body.scope) && body.to < reach->behind;
+	reach->found = body.to < reach->behind &&
+		(!lg_scope_is_all(&body.scope) ||
+			(body.to && lg_log_has(reach->log, body.to, body.to, &gone) != 0));
 	lg_scope_clear(&body.scope);
 	return reach->found;
 }
 
-/* May the road from `older` be taken instead?  Not over a gap, nor over a restore of a part from before it. */
+/* May the road from `older` be taken instead?  Not over a gap, nor over a restore of a part from before it, or of what is
+ * gone. */
 static bool is_spare(struct lg_config *config, uint64_t older, uint64_t seq)
 {
 	struct lg_error ignored = LG_ERROR_INIT;
-	struct reach reach = { .behind = older };
+	struct reach reach = { .log = config->log, .behind = older };
 	const struct lg_log_query restores = { .from = older + 1, .to = seq, .kinds = 1u << LG_KIND_RESTORE };
 	return lg_log_has(config->log, older + 1, seq, &ignored) == 0 &&
 		lg_log_query(config->log, &restores, visit_restore, &reach, &ignored) == 0 && !reach.found;

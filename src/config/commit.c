@@ -569,6 +569,8 @@ static int restored_tree(struct lg_config *config, const struct lg_restore *rest
 	int rc = lg_state_tree_at(config, restore->to, &from, err);
 	if (rc == 0)
 		rc = lg_check_not_cut(config, restore->to, err);
+	if (rc == 0)
+		rc = lg_check_not_dropped(config, restore->to, err);
 	if (rc < 0)
 		return rc;
 	lg_cleanup(lg_tree_edit_abortp) struct lg_tree_edit *edit = lg_tree_edit_begin(tip->tree);

@@ -152,6 +152,17 @@ int lg_gone_explain(struct lg_config *config, const char *what, uint64_t seq, st
 		gap.first, gap.last, reasons[gap.reason], near.len ? lg_buf_str(&near) : "none");
 }
 
+int lg_check_not_dropped(struct lg_config *config, uint64_t to, struct lg_error *err)
+{
+	char what[24];
+	struct lg_log_gap gap;
+	int rc = to ? lg_log_gap(config->log, to, &gap, err) : 0;
+	if (rc <= 0 || gap.last < to || gap.reason != LG_GAP_RETENTION)
+		return rc < 0 ? rc : 0;
+	snprintf(what, sizeof what, "r%" PRIu64, to);
+	return lg_gone_explain(config, what, to, err);
+}
+
 int lg_config_gap(struct lg_config *config, uint64_t at, struct lg_log_gap *ret_gap, struct lg_error *err)
 {
 	lg_config_lock(config);

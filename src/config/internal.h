@@ -189,6 +189,10 @@ int lg_state_tree_at(struct lg_config *config, uint64_t at, struct lg_tree **ret
 /* Counts a record that was appended or followed towards the next checkpoint. */
 void lg_state_count_cost(struct lg_config *config, const struct lg_record *record);
 
+/* gone.c: LG_ENOTFOUND when retention has dropped the record `to`.  Its state may be readable still, from the checkpoint that
+ * the cut stands on, but not for long: nothing that is recorded may stand on it.  Lock held. */
+int lg_check_not_dropped(struct lg_config *config, uint64_t to, struct lg_error *err);
+
 /* retention.c: sees to it that there is a checkpoint that can be read at exactly this seq. Lock held. */
 int lg_checkpoint_at(struct lg_config *config, uint64_t seq, struct lg_error *err);
 /* LG_ENOTFOUND when the newest retention recorded that it drops this revision. Lock held. */

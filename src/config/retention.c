@@ -431,6 +431,54 @@ static int check_meanwhile(struct lg_config *config, const struct lg_trim_plan *
 		meanwhile.seq);
 }
 
+struct anchors {
+	const struct lg_trim_plan *plan;
+	uint64_t *all;
+	size_t count;
+};
+
+static int add_anchor(void *arg, const struct lg_record *record, struct lg_error *err)
+{
+	struct anchors *anchors = arg;
+	const struct lg_trim_plan *plan = anchors->plan;
+	struct lg_restore_body body;
+	int rc = lg_restore_body_parse(record, &body, err);
+	if (rc < 0)
+		return rc;
+	lg_scope_clear(&body.scope);
+	const struct lg_pin pin = { .seq = body.to };
+	if (body.to == 0 || body.to >= plan->before ||
+		(plan->pin_count && bsearch(&pin, plan->pins, plan->pin_count, sizeof pin, compare_pins)))
+		return 0;
+	uint64_t *grown = reallocarray(anchors->all, anchors->count + 1, sizeof *grown);
+	if (!grown)
+		return lg_fail_nomem(err);
+	anchors->all = grown;
+	grown[anchors->count++] = record->seq;
+	return 0;
+}
+
+/* The record that a restore went back to was lost, and a checkpoint alone still knows its state.  That goes, so the restore
+ * gets one of its own while it can be made. */
+static int anchor_restores(struct lg_config *config, const struct lg_trim_plan *plan, struct lg_error *err)
+{
+	struct anchors anchors = { .plan = plan };
+	const struct lg_log_query restores = {
+		.from = plan->before, .to = plan->head, .kinds = 1u << LG_KIND_RESTORE
+	};
+	int rc = lg_log_query(config->log, &restores, add_anchor, &anchors, err);
+	for (size_t i = 0; rc == 0 && i < anchors.count; i++) {
+		struct lg_error why = LG_ERROR_INIT;
+		rc = lg_checkpoint_at(config, anchors.all[i], &why);
+		if (rc == LG_ENOTFOUND)
+			rc = 0; /* it cannot be read now either */
+		else if (rc < 0)
+			rc = lg_fail(err, rc, 0, "%s", why.message);
+	}
+	free(anchors.all);
+	return rc;
+}
+
 static int write_checkpoints(struct lg_config *config, const struct lg_trim_plan *plan, struct lg_error *err)
 {
 	int rc = 0;
@@ -439,6 +487,8 @@ static int write_checkpoints(struct lg_config *config, const struct lg_trim_plan
 		rc = lg_checkpoint_at(config, plan->pins[i].seq, err);
 	if (rc == 0)
 		rc = lg_checkpoint_at(config, plan->before - 1, err);
+	if (rc == 0)
+		rc = anchor_restores(config, plan, err);
 	lg_config_unlock(config);
 	return rc;
 }

@@ -139,6 +139,8 @@ static int may_go_to(struct lg_config *config, const struct lg_scope *scope, uin
 	lg_cleanup(lg_tree_unrefp) struct lg_tree *tree = NULL;
 	struct lg_error why = LG_ERROR_INIT;
 	int rc = lg_state_tree_at(config, revision, &tree, &why);
+	if (rc == 0)
+		rc = lg_check_not_dropped(config, revision, &why);
 	if (rc == LG_ENOTFOUND)
 		return 0; /* dropped by retention */
 	if (rc < 0) {

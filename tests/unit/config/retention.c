@@ -3,8 +3,10 @@
 
 #include "config/retention.h"
 #include "config/verify.h"
+#include "io/file.h"
 
 #include <inttypes.h>
+#include <sqlite3.h>
 
 #define REVISIONS 40
 #define HOUR_US   INT64_C(3600000000)
@@ -227,6 +229,70 @@ static void test_pins(void **state)
 	assert_verifies(dir);
 }
 
+/* --- a state without its record --------------------------------------------------------------------------------------- */
+
+/* The state just before the cut can be read, but the next trim drops what it is read from: nobody goes back to it. */
+static void test_dropped_target(void **state)
+{
+	(void)state;
+	struct lg_error err = LG_ERROR_INIT;
+	struct past past = { 0 };
+	const struct lg_scope all = LG_SCOPE_ALL;
+	uint64_t revision;
+	const char *dir = store_new();
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(dir);
+	fill(config, &past);
+	lg_assert_ok(store_mark(config, "good", 19, NULL, &err), &err);
+	trim(config, &(struct lg_retention){ .revisions = 21 }, 20);
+	assert_state(config, &past, 19);
+	lg_assert_code(store_restore(config, 19, NULL, NULL, &revision, &err), LG_ENOTFOUND, &err);
+	assert_non_null(strstr(err.message, "r19 cannot be read"));
+	lg_assert_code(lg_config_known_good(config, &all, 40, NULL, &revision, NULL, &err), LG_ENOTFOUND, &err);
+	assert_int_equal(store_go_back(config, 20, NULL, NULL), past.head + 3);
+}
+
+static void say_lost(const char *dir)
+{
+	lg_autofree char *path = lg_path_join(store_state_dir(dir), "log.db");
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE gap SET reason = 'lost'", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* In a salvaged store the checkpoint behind a loss is worth going back to; a trim that drops it leaves the restore one. */
+static void test_lost_target(void **state)
+{
+	(void)state;
+	struct past past = { 0 };
+	const char *dir = store_new();
+	struct lg_config *config = store_open(dir);
+	fill(config, &past);
+	trim(config, &(struct lg_retention){ .revisions = 21 }, 20);
+	lg_config_close(config);
+	say_lost(dir);
+	config = store_open(dir);
+	uint64_t back = store_go_back(config, 19, NULL, NULL);
+	note_root(config, &past);
+	assert_memory_equal(past.roots[back], past.roots[19], LG_HASH_SIZE);
+	uint64_t part = store_go_back(config, 40, "a/", NULL);
+	note_root(config, &past);
+	trim(config, &(struct lg_retention){ .revisions = 5 }, 38);
+	store_assert_as_reopened(config, dir);
+	lg_config_close(config);
+	config = store_open(dir);
+	assert_state(config, &past, back);
+	assert_state(config, &past, part);
+	for (int i = 0; i < 30; i++) { /* not thinned out either */
+		struct lg_error err = LG_ERROR_INIT;
+		store_set(config, "z", i % 2 ? "1" : "2");
+		lg_assert_ok(lg_config_checkpoint(config, &err), &err);
+	}
+	store_assert_as_reopened(config, dir);
+	assert_state(config, &past, back);
+	lg_config_close(config);
+}
+
 /* --- others, meanwhile ----------------------------------------------------------------------------------------------- */
 
 static void test_meanwhile(void **state)
@@ -263,6 +329,8 @@ int main(void)
 		offsetof(struct rule_row, name));
 	lg_test_add("the clock jumps", test_clock_jumps, NULL);
 	lg_test_add("pins", test_pins, NULL);
+	lg_test_add("a target that was dropped", test_dropped_target, NULL);
+	lg_test_add("a target that was lost", test_lost_target, NULL);
 	lg_test_add("a restore comes meanwhile", test_meanwhile, NULL);
 	return lg_test_run("config_retention");
 }
