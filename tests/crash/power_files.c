@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "io/file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -232,6 +233,45 @@ static void journal_look(void *arg, size_t at)
 	assert_int_equal(again, count + 1);
 }
 
+/* --- what goes past the recorder -------------------------------------------------------------------------------------- */
+
+static void compare(void *arg)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	disk_assert_complete(arg, NULL);
+}
+
+static bool is_complete(struct disk *disk)
+{
+	return power_in_child(compare, disk) == 0;
+}
+
+static void test_unseen_is_noticed(void **state)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	(void)state;
+	lg_assert_ok(lg_dir_make(root, 0700, &err), &err);
+	lg_assert_ok(lg_file_replace(in_root("there"), "1", 1, NULL, &err), &err);
+	struct disk *disk = disk_new(root);
+	disk_record(disk);
+	lg_assert_ok(lg_file_replace(in_root("seen"), "1", 1, NULL, &err), &err);
+	assert_true(is_complete(disk));
+	lg_test_write(in_root("seen"), "2", 1);
+	assert_false(is_complete(disk));
+	lg_test_write(in_root("seen"), "1", 1);
+	assert_true(is_complete(disk));
+	lg_test_write(in_root("made"), "", 0);
+	assert_false(is_complete(disk));
+	assert_int_equal(unlink(in_root("made")), 0);
+	assert_true(is_complete(disk));
+	assert_int_equal(unlink(in_root("there")), 0);
+	assert_false(is_complete(disk));
+	disk_stop(disk);
+	disk_free(disk);
+}
+
 /* --- main ------------------------------------------------------------------------------------------------------------- */
 
 #define FILES(title) .name = title, .root = root, .before = files_before, .work = files_work, .look = files_look
@@ -254,6 +294,7 @@ int main(int argc, char **argv)
 	snprintf(root, sizeof root, "%s/live", lg_test_dir());
 	files = power_share(sizeof *files);
 	journal = power_share(sizeof *journal);
+	lg_test_add("what the recorder does not see is noticed", test_unseen_is_noticed, NULL);
 	power_add(campaigns, sizeof campaigns / sizeof *campaigns, &options);
 	return lg_test_run("power_files");
 }
