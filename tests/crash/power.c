@@ -157,13 +157,13 @@ static bool cut_at(const struct power_campaign *campaign, size_t kill, size_t at
 	return status != 0;
 }
 
-/* At a sample of the operations behind the one where the first process was killed. */
+/* At a sample of the operations, from the one where the first process was killed. */
 static void cut_everywhere(const struct power_campaign *campaign, size_t kill, size_t cuts)
 {
-	size_t total = disk_count(disk) - kill, at;
+	size_t from = kill ? kill - 1 : 0, total = disk_count(disk) - from, at;
 	bool failed = false;
 	for (size_t i = 0; (at = sample(i, total, cuts)) && !(campaign->lie && failed); i++)
-		failed |= cut_at(campaign, kill, kill + at);
+		failed |= cut_at(campaign, kill, from + at);
 	if (campaign->lie && !failed)
 		fail_msg(
 			"%s: a disk that syncs nothing of '%s' was not noticed", campaign->name, campaign->lie);
@@ -171,7 +171,7 @@ static void cut_everywhere(const struct power_campaign *campaign, size_t kill, s
 
 static void cut_after_kills(const struct power_campaign *campaign, size_t total)
 {
-	size_t kills = options->cuts ? 2 + options->cuts / 8 : total, kill;
+	size_t kills = options->cuts && total > 64 ? 2 + options->cuts / 8 : total, kill;
 	for (size_t i = 0; (kill = sample(i, total - 1, kills)); i++) {
 		record_work(campaign, kill);
 		cut_everywhere(campaign, kill, options->cuts ? 4 : 16);

@@ -103,7 +103,10 @@ static void before_salvage(void *arg)
 static void upgrade(void *arg)
 {
 	(void)arg;
-	lg_config_close(open_store(old_dir));
+	struct lg_config *config = open_store(old_dir);
+	/* the first one may find the format that a killed process has not synced */
+	set(config, "upgraded", power_now());
+	lg_config_close(config);
 	story->done_at = power_now();
 }
 

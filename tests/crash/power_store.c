@@ -30,8 +30,8 @@ struct point {
 static struct story {
 	struct point points[POINTS];
 	size_t count;
-	size_t init_at, trim_begun_at, trim_at; /* SIZE_MAX: not yet */
-	size_t steps;                           /* done */
+	size_t init_at, trim_begun_at, trim_at, found_at; /* SIZE_MAX: not yet */
+	size_t steps;                                     /* done */
 	uint8_t hashes[RECORDS][LG_HASH_SIZE];
 	uint8_t roots[RECORDS][LG_HASH_SIZE];
 	bool is_state[RECORDS];
@@ -42,7 +42,7 @@ static void before(void *arg)
 {
 	(void)arg;
 	memset(story, 0, sizeof *story);
-	story->init_at = story->trim_begun_at = story->trim_at = SIZE_MAX;
+	story->init_at = story->trim_begun_at = story->trim_at = story->found_at = SIZE_MAX;
 }
 
 /* --- work ------------------------------------------------------------------------------------------------------------- */
@@ -446,6 +446,62 @@ static void look(void *arg, size_t at)
 	go_on();
 }
 
+/* --- what is found ---------------------------------------------------------------------------------------------------- */
+
+static const uint8_t sought[LG_ID_SIZE] = "sought by its id";
+
+static void append_sought(void *arg)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_log_head head;
+	(void)arg;
+	lg_cleanup(lg_log_closep) struct lg_log *log = open_log(false);
+	lg_assert_ok(lg_log_head(log, &head, &err), &err);
+	struct lg_record record = { .seq = head.seq + 1,
+		.kind = LG_KIND_MARK,
+		.actor = "alice",
+		.reason = "power",
+		.body = "{}",
+		.body_len = 2 };
+	memcpy(record.id, sought, LG_ID_SIZE);
+	lg_record_seal(&record, head.hash);
+	lg_assert_ok(lg_log_append(log, &record, 1, &head, &err), &err);
+	story->found_at = power_now();
+}
+
+static void before_sought(void *arg)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	before(arg);
+	lg_assert_ok(lg_config_init(state_dir, NULL, &err), &err);
+}
+
+static int find_sought(bool readonly)
+{
+	uint64_t seq;
+	struct lg_error err = LG_ERROR_INIT;
+	lg_cleanup(lg_log_closep) struct lg_log *log = open_log(readonly);
+	int found = lg_log_find_id(log, 0, sought, &seq, &err);
+	lg_assert_ok(found, &err);
+	return found;
+}
+
+/* By a process that recovers, and builds on the answer. */
+static void find(void *arg)
+{
+	(void)arg;
+	if (find_sought(false) == 1)
+		story->found_at = power_now();
+}
+
+static void look_for_sought(void *arg, size_t at)
+{
+	(void)arg;
+	int found = find_sought(true);
+	if (story->found_at <= at)
+		assert_int_equal(found, 1);
+}
+
 /* --- main ------------------------------------------------------------------------------------------------------------- */
 
 #define STORE(title, how) .name = title, .root = root, .before = before, .work = how, .look = look
@@ -454,6 +510,12 @@ static const struct power_campaign campaigns[] = {
 	{ STORE("small changes, killed first", small_work), .after_kill = small_work },
 	{ STORE("large changes", large_work), .thin = 4 },
 	{ STORE("several processes", several_work) },
+	{ .name = "what is found by its id",
+		.root = root,
+		.before = before_sought,
+		.work = append_sought,
+		.after_kill = find,
+		.look = look_for_sought },
 	{ STORE("a disk that lies about the -wal file", small_work), .lie = "-wal" },
 	{ STORE("a disk that lies about the database", large_work), .lie = "log.db" },
 	{ STORE("a disk that lies about directories", small_work), .lie = "/" },
