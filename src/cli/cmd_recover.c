@@ -450,7 +450,8 @@ const struct lg_command lg_commands_recover[] = {
 			"index of keys with the records. It only reads, and others may go on writing.\n\nWith "
 			"--sample it takes the newest records and stretches drawn at random, about N in all, so "
 			"that it can run from a timer on a store of any size.\n\nNothing found: exit status 0. "
-			"Anything found: each finding is listed, and the exit status is that of damage.",
+			"Anything found: each finding is listed, and the exit status is that of damage. States "
+			"that cannot be judged because a declared gap lies before them are counted, and are no finding.",
 		.options = lg_recover_verify_options,
 		.examples = verify_examples,
 		.statuses = LG_STATUS_STORE,

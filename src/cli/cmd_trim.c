@@ -195,10 +195,10 @@ static const struct lg_option trim_options[] = {
 	{ "revisions", "N", "the newest N revisions stay", 0, false },
 	{ "age", "DURATION", "what was in force in the last DURATION stays, as in 90d", 0, false },
 	{ "known-good", "N", "besides, the newest N known goods of each scope; default 5", 0, false },
-	{ "keep", "REV", "besides, this revision, in this run only", 0, true },
+	{ "keep", "REV", "besides, this revision; in this run only", 0, true },
 	{ "reason", "TEXT", "recorded with it; default 'retention'", 0, false },
 	{ "dry-run", NULL, "only show what would be dropped", 0, false },
-	{ "yes", NULL, "do not ask", 0, false },
+	{ "yes", NULL, "do not ask", 'y', false },
 	{ 0 },
 };
 static const struct lg_example trim_examples[] = {
