@@ -36,14 +36,15 @@ static struct lg_request *served(struct lg_group *group)
 	return (struct lg_request *)(void *)group;
 }
 
-/* True when nobody has the duty to collect: then the caller has it. */
+/* True when nobody has the duty to collect: then the caller has it.  Sequentially consistent: who arrives before it reads the
+ * number of a batch must be seen by whoever takes that batch off first and then looks who arrived (wake_late_ones). */
 static bool arrive(struct lg_group *group, struct lg_request *request)
 {
 	struct lg_request *newest = atomic_load_explicit(&group->arrived, memory_order_relaxed);
 	do
 		request->behind = newest;
 	while (!atomic_compare_exchange_weak_explicit(
-		&group->arrived, &newest, request, memory_order_release, memory_order_relaxed));
+		&group->arrived, &newest, request, memory_order_seq_cst, memory_order_relaxed));
 	return !newest;
 }
 

@@ -1,7 +1,7 @@
 /* One bit of a small store is another one than was written: of the database, of a checkpoint, or of the -wal, each in turn.
  * Everything is then read.  The newest state is right or refused; and whatever else is read otherwise than it was written,
- * verifying tells.  In the -wal SQLite takes damage for the end, so that an older state passes for the newest one: verifying tells
- * that, too, but for the newest transaction, where nothing can.
+ * verifying tells.  In the -wal SQLite takes damage for the end, so that an older state would pass for the newest one: opening
+ * refuses that, and verifying tells it, but for the newest transaction, where nothing can.
  *
  *	flips                  a sample
  *	flips --bits N         a larger one: N bits of each file
@@ -255,11 +255,12 @@ static void look_at(struct target *target, size_t bit, struct answers *said)
 	target->content[bit / 8] ^= (char)(1 << bit % 8);
 	ask(said);
 	size_t wrong = first_wrong(&target->truth, said, &was_refused);
-	if (wrong == NEWEST && target->path != wal && tally->wrong_newest++ == 0)
-		tally->first_newest = bit;
 	/* what a checkpoint holds, the log holds, too: it is passed over, and only verifying can tell */
 	bool is_newest = target->newest && bit / 8 >= target->newest;
-	if ((wrong == ANSWERS && target->path != checkpoint) || is_newest) {
+	if (wrong == NEWEST && !is_newest && tally->wrong_newest++ == 0)
+		tally->first_newest = bit;
+	bool is_told = target->path == checkpoint || (target->path == wal && was_refused);
+	if ((wrong == ANSWERS && !is_told) || is_newest) {
 		tally->refused += was_refused;
 		tally->unread += !was_refused;
 	} else if (!verifies()) {

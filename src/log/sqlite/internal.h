@@ -123,7 +123,8 @@ int lg_sqlite_query(struct lg_log *log, const struct lg_log_query *query, lg_log
 int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err);
 
 /* --- wal.c --- */
-int lg_sqlite_check_wal(const struct lg_sqlite *s, struct lg_error *err);
+/* LG_ECORRUPT: damage in the -wal hides something committed.  One of more bytes is not looked at: the file is read whole. */
+int lg_sqlite_check_wal(const struct lg_sqlite *s, size_t largest, struct lg_error *err);
 int lg_sqlite_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err);
 
 /* Of record `seq`, or of the gap that ends there: 1, or 0 when it is not known. */

@@ -12,6 +12,9 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 
+/* Usually it has some megabytes; behind a change of a million keys opening does not wait for it, and verifying tells. */
+#define LARGEST_WAL ((size_t)64 * 1024 * 1024)
+
 /* application_id and user_version are set in the same transaction, so a file has all of it or nothing. */
 static const char schema[] =
 	"CREATE TABLE record ("
@@ -332,6 +335,9 @@ static int adopt(struct lg_sqlite *s, const struct lg_log_open *options, struct 
 		rc = lg_fail(err, LG_ECONFLICT, 0, "there is a log '%s' already", s->path);
 	if (rc == 0)
 		rc = set_up(s, err);
+	/* what is written next would take the place of what damage hides; who only reads may, and verifying tells */
+	if (rc == 0 && !options->readonly)
+		rc = lg_sqlite_check_wal(s, LARGEST_WAL, err);
 	if (rc == 0 && !options->readonly)
 		rc = use_wal(s, options->clock, err);
 	if (rc == 0 && !unmade && identity.format < LG_SQLITE_FORMAT)

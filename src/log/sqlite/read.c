@@ -10,6 +10,8 @@
 #define NO_BODY   HEADER ", NULL"
 #define ALL_KINDS ((1u << LG_KIND_COUNT) - 1)
 
+#define LARGEST_WAL ((size_t)1 << 30)
+
 /* --- what to ask ----------------------------------------------------------------------------------------------------- */
 
 static bool is_prefix(const char *key)
@@ -241,7 +243,7 @@ int lg_sqlite_hash_at(struct lg_sqlite *s, uint64_t seq, uint8_t ret_hash[LG_HAS
 {
 	static const char *const sqls[] = { "SELECT seq, hash FROM record WHERE seq = ?1",
 		"SELECT last, hash FROM gap WHERE last = ?1" };
-	int rc = lg_sqlite_check_wal(s, err);
+	int rc = 0;
 	for (size_t i = 0; i < 2 && rc == 0; i++) {
 		lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
 		rc = lg_sqlite_prepare(s, sqls[i], "read", &stmt, err);
@@ -255,7 +257,7 @@ int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err)
 {
 	const struct lg_sqlite *s = (struct lg_sqlite *)log;
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
-	int rc = lg_sqlite_check_wal(s, err);
+	int rc = lg_sqlite_check_wal(s, LARGEST_WAL, err);
 	if (rc < 0)
 		return rc;
 	rc = lg_sqlite_prepare(

@@ -18,7 +18,6 @@
 
 #define HEADER       32
 #define FRAME_HEADER 24
-#define LARGEST      ((size_t)1 << 30) /* bytes; a larger -wal is not looked at */
 
 struct sum {
 	uint32_t a, b;
@@ -125,8 +124,8 @@ static uint64_t find_damage(const struct wal *wal, struct sum before)
 	return found ? i + 1 : 0;
 }
 
-static int look(const struct lg_sqlite *s, size_t page_size, bool *ret_damaged, uint64_t *ret_frame,
-	struct lg_error *err)
+static int look(const struct lg_sqlite *s, size_t largest, size_t page_size, bool *ret_damaged,
+	uint64_t *ret_frame, struct lg_error *err)
 {
 	lg_cleanup(lg_buf_clear) struct lg_buf name = LG_BUF_INIT;
 	lg_cleanup(lg_buf_clear) struct lg_buf data = LG_BUF_INIT;
@@ -135,7 +134,7 @@ static int look(const struct lg_sqlite *s, size_t page_size, bool *ret_damaged, 
 	int rc = lg_buf_check(&name, err);
 	if (rc < 0)
 		return rc;
-	rc = lg_file_read(name.data, LARGEST, &data, &why);
+	rc = lg_file_read(name.data, largest, &data, &why);
 	*ret_damaged = false;
 	if (rc < 0 || data.len < HEADER + FRAME_HEADER + page_size)
 		return rc == LG_ENOMEM ? lg_fail_nomem(err) : 0; /* none, or nothing in it */
@@ -156,7 +155,7 @@ static int look(const struct lg_sqlite *s, size_t page_size, bool *ret_damaged, 
 }
 
 /* Somebody may be writing: what is only half there now is whole, or gone, when it is looked at again. */
-int lg_sqlite_check_wal(const struct lg_sqlite *s, struct lg_error *err)
+int lg_sqlite_check_wal(const struct lg_sqlite *s, size_t largest, struct lg_error *err)
 {
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
 	uint64_t frame = 0, again = 0;
@@ -168,9 +167,9 @@ int lg_sqlite_check_wal(const struct lg_sqlite *s, struct lg_error *err)
 	if (step != SQLITE_ROW)
 		return lg_sqlite_fail(s, step == SQLITE_DONE ? SQLITE_CORRUPT : step, "check", err);
 	size_t page_size = (size_t)sqlite3_column_int64(stmt, 0);
-	rc = look(s, page_size, &damaged, &frame, err);
+	rc = look(s, largest, page_size, &damaged, &frame, err);
 	if (rc == 0 && damaged)
-		rc = look(s, page_size, &damaged, &again, err);
+		rc = look(s, largest, page_size, &damaged, &again, err);
 	if (rc < 0 || !damaged || frame != again)
 		return rc;
 	char where[48] = "its header";
