@@ -380,7 +380,7 @@ static int visit_tail(void *arg, const struct lg_record *record, struct lg_error
 int lg_state_tail(struct lg_config *config, uint64_t at, struct lg_tail *ret_tail, struct lg_error *err)
 {
 	struct lg_tail tail = { 0 };
-	uint64_t checkpoint;
+	uint64_t checkpoint = 0;
 	int rc = find_checkpoint(config, at, &checkpoint, err);
 	tail.from = checkpoint + 1;
 	if (rc == 0 && tail.from <= at)
