@@ -136,9 +136,9 @@ static void *run(void *arg)
 
 static size_t due_after(size_t checkpoint_len)
 {
-	/* Reading a checkpoint of some bytes takes about as long as replaying an eighth as many of records; writing it for
+	/* Reading a checkpoint of some bytes takes about as long as replaying a sixteenth as many of records; writing it for
 	   less would make a large state be written over and over for small changes. */
-	return checkpoint_len / 8 > TAIL_COST_MAX ? checkpoint_len / 8 : TAIL_COST_MAX;
+	return checkpoint_len / 16 > TAIL_COST_MAX ? checkpoint_len / 16 : TAIL_COST_MAX;
 }
 
 /* Lock held.  Waits for the job, if there is one. */
