@@ -3,7 +3,8 @@
  *
  * A transaction is synced before the next one begins.  So frames that follow on a commit, which follow on a frame that does not
  * hold, prove that what SQLite leaves out had been committed.  Each frame's checksum continues that of the frame before it; across
- * the damage either the checksum that stands there is right and its frame is not, or the other way round.
+ * the damage either the checksum that stands there is right and its frame is not, or the other way round.  A damaged sector or
+ * block may cover the end of one frame and the head of the next: then the frames behind prove it among themselves.
  * Damage in the newest transaction alone cannot be told from a write that was cut off.
  *
  * The format: https://sqlite.org/fileformat2.html#walformat */
@@ -108,6 +109,24 @@ static bool header_is_damaged(const struct wal *wal, struct sum said, struct sum
 			holds_commit(wal, 0, computed, NULL, false, false));
 }
 
+/* Where more than one frame is damaged: each later frame of this -wal tells what the one behind it continues, itself untold. */
+static bool holds_commit_behind(const struct wal *wal, uint64_t i, const uint8_t *salts)
+{
+	while (i < wal->count) {
+		struct sum before = stored(frame_at(wal, i) + 16);
+		bool committed = false;
+		uint64_t next = i + 1;
+		for (; has_salts(wal, next - 1, salts) && follows(wal, next, before); next++) {
+			if (committed && has_salts(wal, next, salts))
+				return true;
+			committed |= commits(wal, next);
+			before = stored(frame_at(wal, next) + 16);
+		}
+		i = next;
+	}
+	return false;
+}
+
 /* 0, or the number of the first frame that does not hold though something committed lies behind it. */
 static uint64_t find_damage(const struct wal *wal, struct sum before)
 {
@@ -120,7 +139,8 @@ static uint64_t find_damage(const struct wal *wal, struct sum before)
 	bool committed = commits(wal, i);
 	struct sum said = stored(frame_at(wal, i) + 16), computed = sum_of(wal, i, before);
 	bool found = holds_commit(wal, i + 1, said, salts, committed, true) ||
-		holds_commit(wal, i + 1, computed, salts, committed, true);
+		holds_commit(wal, i + 1, computed, salts, committed, true) ||
+		holds_commit_behind(wal, i + 1, salts);
 	return found ? i + 1 : 0;
 }
 

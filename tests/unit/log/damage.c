@@ -1,6 +1,7 @@
 /* Whatever is altered in a record behind our back is found out, and no damage crashes the reader. */
 #include "unit/log/records.h"
 
+#include "base/cleanup.h"
 #include "log/sqlite/internal.h"
 
 #include <sys/stat.h>
@@ -179,11 +180,69 @@ static void test_bytes(void **state)
 	free(content);
 }
 
+/* --- a block of the -wal ----------------------------------------------------------------------------------------------- */
+
+#define BLOCK       4096 /* of a file system: it covers the end of one frame and the head of the next */
+#define FRAME       (24 + 4096)
+#define WAL_RECORDS 40
+
+/* Of the log with that -wal: 0 when it is refused. */
+static uint64_t newest_seq(const char *path)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_log_head head = { 0 };
+	struct lg_log *log = NULL;
+	char url[600];
+	snprintf(url, sizeof url, "sqlite:%s", path);
+	int rc = lg_log_open(url, &(struct lg_log_open){ 0 }, &log, &err);
+	if (rc == 0)
+		rc = lg_log_check(log, true, &err);
+	if (rc < 0)
+		lg_assert_code(rc, LG_ECORRUPT, &err);
+	else
+		lg_assert_ok(lg_log_head(log, &head, &err), &err);
+	lg_log_close(log);
+	return head.seq;
+}
+
+/* What is behind the block was committed: SQLite says nothing of it, so the check must. */
+static void test_wal_blocks(void **state)
+{
+	char wal[600], side[600];
+	size_t size = 0, db_size = 0, found = 0;
+	(void)state;
+	const char *path = lg_test_path("blocks.db"), *copy = lg_test_path("block.db");
+	struct lg_log *log = lg_test_open(path, true);
+	lg_test_fill(log, WAL_RECORDS);
+	lg_log_close(log);
+	snprintf(wal, sizeof wal, "%s-wal", path);
+	lg_autofree char *db = lg_test_read(path, &db_size);
+	lg_autofree char *content = lg_test_read(wal, &size);
+	assert_true(size > 20 * (size_t)FRAME);
+	for (size_t at = BLOCK; at + BLOCK <= size; at += BLOCK) {
+		char former[BLOCK];
+		memcpy(former, content + at, BLOCK);
+		memset(content + at, 0xa5, BLOCK);
+		lg_test_write(copy, db, db_size);
+		snprintf(side, sizeof side, "%s-wal", copy);
+		lg_test_write(side, content, size);
+		memcpy(content + at, former, BLOCK);
+		uint64_t newest = newest_seq(copy);
+		/* not told from a write that was cut off: the newest transaction, and the one before if the block covers its end */
+		assert_true(newest == 0 || newest + 2 >= WAL_RECORDS);
+		found += newest == 0;
+		snprintf(side, sizeof side, "%s-shm", copy);
+		remove(side);
+	}
+	assert_true(found > 10);
+}
+
 int main(void)
 {
 	lg_test_add("what was not altered verifies", test_unaltered, NULL);
 	lg_test_rows("altered", test_altered, alter_rows, sizeof alter_rows / sizeof *alter_rows,
 		sizeof *alter_rows, offsetof(struct alter_row, name));
 	lg_test_add("bits flipped in the file", test_bytes, NULL);
+	lg_test_add("a block of the -wal overwritten", test_wal_blocks, NULL);
 	return lg_test_run("log_damage");
 }
