@@ -498,8 +498,8 @@ static int walk_sample(struct verify *verify, struct lg_error *err)
 			return rc;
 		if (rc == 1 && gap.last >= at)
 			at = gap.last + 1;
-		uint64_t end = at + STRETCH - 1 < head ? at + STRETCH - 1 : head;
-		rc = walk(verify, at, end, err);
+		uint64_t end = at + STRETCH - 1 < head - newest ? at + STRETCH - 1 : head - newest;
+		rc = at <= end ? walk(verify, at, end, err) : 0; /* the newest were taken already */
 	}
 	return rc;
 }
