@@ -152,12 +152,12 @@ static const struct act {
 	const char *const *seed; /* NULL: there is no store */
 	enum effect effect; /* on what can be read; STEPS: each whole; MAKES: the store, which there was not */
 	bool opens;         /* itself */
-	unsigned most;      /* runs of a series, also of all, for each takes long; 0: no limit */
+	unsigned most;      /* runs of a series, ten times that of all, for each takes long; 0: no limit */
 	void (*look)(void); /* or NULL */
 } acts[] = {
 	{ "commit", do_commit, &seed, CHANGES, false, 0, NULL },
 	{ "commit that moves pages", do_commit, &seed_full, CHANGES, false, 0, NULL },
-	{ "large commit", do_large, &seed, CHANGES, false, 40, NULL },
+	{ "large commit", do_large, &seed, CHANGES, false, 10, NULL },
 	{ "restore", do_restore, &seed, CHANGES, false, 0, NULL },
 	{ "batch", do_batch, &seed, CHANGES, false, 0, NULL },
 	{ "checkpoint", do_checkpoint, &seed, SAME_STATE, false, 0, NULL },
@@ -547,8 +547,8 @@ static void test_series(void **state)
 	unsigned count = measure(series, &truth), runs = 0;
 	/* opening, alone, writes nothing: it makes files at most, and locks them */
 	assert_true(count > 0 || (series->act->work == do_open && series->act->seed == &seed));
-	unsigned wished =
-		points && (!series->act->most || points < series->act->most) ? points : series->act->most;
+	unsigned most = series->act->most;
+	unsigned wished = !points ? 10 * most : most && most < points ? most : points;
 	unsigned stride = wished && count > wished ? count / wished : 1;
 	bool fired = true;
 	/* the number of calls is not always the same: on until none is met */
