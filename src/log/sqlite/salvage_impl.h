@@ -32,7 +32,8 @@ struct lg_frame {
 	uint32_t page; /* from 1 */
 	uint32_t size; /* of the database in pages, when the frame ends a transaction; else 0 */
 	uint8_t salts[8];
-	uint8_t trust; /* enum lg_page_trust */
+	uint8_t trust;  /* enum lg_page_trust */
+	bool continues; /* the checksum of the frame before it */
 };
 
 /* In what order the versions of a page are asked for. */

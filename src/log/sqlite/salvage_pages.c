@@ -97,7 +97,7 @@ static uint64_t frame_offset(const struct lg_pages *pages, uint32_t frame)
 static int read_frames(struct lg_pages *pages, uint32_t *ret_committed, struct lg_error *err)
 {
 	uint8_t head[WAL_HEADER];
-	uint32_t sum[2] = { 0 };
+	uint32_t sum[2] = { 0 }, former[2] = { 0 };
 	lg_autofree uint8_t *frame = malloc(FRAME_HEADER + (size_t)pages->page_size);
 	if (!frame)
 		return lg_fail_nomem(err);
@@ -113,6 +113,11 @@ static int read_frames(struct lg_pages *pages, uint32_t *ret_committed, struct l
 			.page = get_u32(frame), .size = get_u32(frame + 4), .trust = LG_PAGE_UNUSED
 		};
 		memcpy(into->salts, frame + 8, sizeof into->salts);
+		sum_wal(big, former, frame, 8);
+		sum_wal(big, former, frame + FRAME_HEADER, pages->page_size);
+		into->continues = i > 0 && former[0] == get_u32(frame + 16) && former[1] == get_u32(frame + 20);
+		former[0] = get_u32(frame + 16);
+		former[1] = get_u32(frame + 20);
 		holds = holds && memcmp(into->salts, head + 16, sizeof into->salts) == 0;
 		if (!holds)
 			continue;
@@ -138,21 +143,30 @@ static void newest_salts(struct lg_pages *pages, uint8_t ret_salts[8])
 }
 
 /* Behind the damage, what shares its salts with the newest generation is BEHIND, older generations are STALE; neither counts
- * without a commit of the same generation behind it. */
+ * without a commit of the same generation behind it.  Nor does what is behind the damage when no frame continues a commit there:
+ * a transaction is synced before the next one begins, but a single one may be what is left of one that failed, which its writer
+ * was told, and which another one was then written over. */
 static void judge_rest(struct lg_pages *pages, uint32_t committed)
 {
 	uint8_t newest[8] = { 0 };
 	newest_salts(pages, newest);
 	const struct lg_frame *commit = NULL;
+	bool proven = false; /* a commit, and what continues it */
 	for (uint32_t i = pages->frame_count; i-- > committed;) {
 		struct lg_frame *frame = &pages->frames[i];
-		if (frame->size && frame->page && frame->page <= frame->size)
+		const struct lg_frame *next = i + 1 < pages->frame_count ? frame + 1 : NULL;
+		if (frame->size && frame->page && frame->page <= frame->size) {
 			commit = frame;
+			proven |= next && next->continues && memcmp(newest, frame->salts, 8) == 0;
+		}
 		if (!commit || memcmp(commit->salts, frame->salts, sizeof frame->salts) != 0)
 			continue;
 		bool same = memcmp(newest, frame->salts, sizeof frame->salts) == 0;
 		frame->trust = same ? LG_PAGE_BEHIND : LG_PAGE_STALE;
 	}
+	for (uint32_t i = committed; !proven && i < pages->frame_count; i++)
+		if (pages->frames[i].trust == LG_PAGE_BEHIND)
+			pages->frames[i].trust = LG_PAGE_UNUSED;
 }
 
 static int compare_frames(const void *a, const void *b, void *arg)

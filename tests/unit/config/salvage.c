@@ -458,6 +458,38 @@ static void test_uncommitted(void **state)
 	assert_newest(to, "a=3 c=4 d=5 ");
 }
 
+/* One that failed, and was then written over by another that settles it: what is left of it behind that does not count either. */
+static void test_failed(void **state)
+{
+	(void)state;
+	size_t len, longer, settled;
+	const char *dir = make_store(), *to = new_target();
+	lg_autofree char *path = lg_path_join(dir, "log.db-wal");
+	lg_autofree char *shm = lg_path_join(dir, "log.db-shm");
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_config *config = store_open(dir);
+	store_set(config, "d", "5");
+	lg_config_close(config);
+	lg_autofree char *before = lg_test_read(path, &len);
+	config = store_open(dir);
+	store_set(config, "e", "6");
+	lg_config_close(config);
+	lg_autofree char *failed = lg_test_read(path, &longer);
+	lg_test_write(path, before, len);
+	assert_int_equal(unlink(shm), 0);
+	struct lg_log *log = store_open_log(dir);
+	uint64_t seq;
+	lg_assert_ok(lg_log_find_id(log, 0, (const uint8_t[LG_ID_SIZE]){ 0 }, &seq, &err), &err);
+	lg_log_close(log);
+	lg_autofree char *over = lg_test_read(path, &settled);
+	assert_true(settled > len && settled < longer);
+	memcpy(failed, over, settled);
+	lg_test_write(path, failed, longer);
+	lg_cleanup(lg_json_freep) json_t *report = salvage(dir, to);
+	assert_int_equal(number(report, "records", "proven"), 8);
+	assert_newest(to, "a=3 c=4 d=5 ");
+}
+
 static void test_redacted(void **state)
 {
 	(void)state;
@@ -638,6 +670,7 @@ int main(void)
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_page_sizes),
 		cmocka_unit_test(test_uncommitted),
+		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_refused_targets),
