@@ -190,6 +190,31 @@ int lg_sqlite_checkpoint_read(
 	return visit(arg, &checkpoint, err);
 }
 
+/* A checkpoint is written of what is durable only: one from behind the end tells that the log has been longer. */
+int lg_sqlite_checkpoint_check(struct lg_sqlite *s, struct lg_error *err)
+{
+	lg_cleanup(names_clear) struct names names = { 0 };
+	struct name newest = { 0 }, name;
+	struct lg_log_head head;
+	const char *file = "";
+	int rc = list(s, &names, err);
+	for (size_t i = 0; rc == 0 && i < names.count; i++) {
+		if (read_name(names.all[i], &name) && name.seq > newest.seq) {
+			newest = name;
+			file = names.all[i];
+		}
+	}
+	if (rc == 0) /* after the names: others may append */
+		rc = lg_sqlite_head(&s->log, &head, err);
+	if (rc < 0 || newest.seq <= head.seq)
+		return rc;
+	return lg_fail(err, LG_ECORRUPT, 0,
+		"the log '%s' ends at record %" PRIu64 ", but there is a checkpoint of record %" PRIu64
+		": its newest records are gone, and 'lastgood recover salvage --to DIR' looks for them; or it was put "
+		"back from a backup, and then remove '%s/%s'",
+		s->path, head.seq, newest.seq, s->checkpoints, file);
+}
+
 /* --- drop ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_kept(uint64_t seq, const uint64_t *keep, size_t count)

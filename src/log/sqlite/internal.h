@@ -137,6 +137,8 @@ int lg_sqlite_checkpoint_find(struct lg_log *log, uint64_t at, uint64_t *ret_seq
 int lg_sqlite_checkpoint_read(
 	struct lg_log *log, uint64_t seq, lg_log_checkpoint_visit *visit, void *arg, struct lg_error *err);
 int lg_sqlite_checkpoint_drop(struct lg_log *log, uint64_t seq, struct lg_error *err);
+/* LG_ECORRUPT when one lies behind the end of the log. */
+int lg_sqlite_checkpoint_check(struct lg_sqlite *s, struct lg_error *err);
 /* All with seq < before, but for those in keep. */
 int lg_sqlite_checkpoint_drop_before(
 	struct lg_sqlite *s, uint64_t before, const uint64_t *keep, size_t keep_count, struct lg_error *err);

@@ -255,9 +255,11 @@ int lg_sqlite_hash_at(struct lg_sqlite *s, uint64_t seq, uint8_t ret_hash[LG_HAS
 
 int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err)
 {
-	const struct lg_sqlite *s = (struct lg_sqlite *)log;
+	struct lg_sqlite *s = (struct lg_sqlite *)log;
 	lg_cleanup(lg_sqlite_finalizep) sqlite3_stmt *stmt = NULL;
 	int rc = lg_sqlite_check_wal(s, LARGEST_WAL, err);
+	if (rc == 0)
+		rc = lg_sqlite_checkpoint_check(s, err);
 	if (rc < 0)
 		return rc;
 	rc = lg_sqlite_prepare(
@@ -271,11 +273,9 @@ int lg_sqlite_check(struct lg_log *log, bool deep, struct lg_error *err)
 	if (finding && strcmp(finding, "ok") == 0)
 		return 0;
 	const char *line = finding && strncmp(finding, "***", 3) == 0 ? strchr(finding, '\n') : NULL;
-	return lg_sqlite_damaged(s, "check",
-		line              ? line + 1
-			: finding ? finding
-				  : "?",
-		err); /* not its heading */
+	if (line)
+		finding = line + 1; /* not its heading */
+	return lg_sqlite_damaged(s, "check", finding ? finding : "?", err);
 }
 
 int lg_sqlite_each_touched(struct lg_log *log, lg_log_touched_visit *visit, void *arg, struct lg_error *err)

@@ -168,6 +168,28 @@ static void test_checkpoint_damaged(void **state)
 	free(path);
 }
 
+/* It was written of what was durable: the log has been longer. */
+static void test_checkpoint_behind_the_end(void **state)
+{
+	struct lg_error err = LG_ERROR_INIT;
+	struct lg_verify_report report;
+	struct lg_buf data = LG_BUF_INIT;
+	const char *dir = fill();
+	char *path = checkpoint_path(dir, 2), later[4096];
+	(void)state;
+	lg_assert_ok(lg_file_read(path, 1 << 20, &data, &err), &err);
+	snprintf(later, sizeof later, "%s/log.db-checkpoints/0000000000000010-0011223344556677", dir);
+	lg_assert_ok(lg_file_replace(later, data.data, data.len, NULL, &err), &err);
+	verify(dir, 100, &report);
+	assert_int_equal(report.problems.total, 1);
+	assert_non_null(strstr(report.problems.items[0].message, "ends at record 9"));
+	assert_non_null(strstr(report.problems.items[0].message, later));
+	lg_verify_report_clear(&report);
+	lg_config_close(store_open(dir)); /* it is of use all the same */
+	lg_buf_clear(&data);
+	free(path);
+}
+
 /* --- a sample -------------------------------------------------------------------------------------------------------- */
 
 static void test_sample(void **state)
@@ -204,6 +226,7 @@ int main(void)
 		sizeof *alter_rows, offsetof(struct alter_row, name));
 	lg_test_add("it goes on behind what it finds", test_goes_on, NULL);
 	lg_test_add("a damaged checkpoint", test_checkpoint_damaged, NULL);
+	lg_test_add("a checkpoint behind the end", test_checkpoint_behind_the_end, NULL);
 	lg_test_add("a sample", test_sample, NULL);
 	return lg_test_run("config_verify");
 }
