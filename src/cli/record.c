@@ -132,6 +132,8 @@ int lg_record_what(const struct lg_record *record, struct lg_buf *buf)
 	switch (record->kind) {
 	case LG_KIND_CHANGE:
 		add_changed(body, buf);
+		if (json_object_get(body, "reverts"))
+			lg_buf_addf(buf, ", taking back r%llu", number_of(body, "reverts"));
 		break;
 	case LG_KIND_RESTORE:
 		add_scope(body, buf);

@@ -366,11 +366,14 @@ static int apply_changes(struct proposal *proposal, struct lg_error *err)
 
 /* --- the record ------------------------------------------------------------------------------------------------------ */
 
-static int add_provenance(struct lg_buf *body, const struct lg_author *author, const char *rollback)
+static int add_provenance(
+	struct lg_buf *body, const struct lg_author *author, uint64_t reverts, const char *rollback)
 {
 	lg_buf_addc(body, '{');
 	if (author->automatic)
 		lg_buf_adds(body, "\"automatic\":true,");
+	if (reverts)
+		lg_buf_addf(body, "\"reverts\":%" PRIu64 ",", reverts);
 	if (!rollback)
 		return 0;
 	lg_buf_adds(body, "\"rollback\":");
@@ -434,7 +437,7 @@ static int seal_change(struct lg_config *config, struct change_request *change, 
 		return lg_fail_nomem(err);
 	for (size_t i = 0; i < applied->count; i++)
 		change->keys[i] = applied->items[i].key;
-	add_provenance(&change->body, &commit->author, commit->rollback);
+	add_provenance(&change->body, &commit->author, commit->reverts, commit->rollback);
 	lg_changeset_add_body(applied, &change->body);
 	lg_buf_addc(&change->body, '}');
 	int rc = lg_buf_check(&change->body, err);
@@ -554,7 +557,7 @@ int lg_config_commit(struct lg_config *config, const struct lg_commit *commit,
 
 static int restore_body(const struct lg_restore *restore, struct lg_buf *body, struct lg_error *err)
 {
-	add_provenance(body, &restore->author, restore->rollback);
+	add_provenance(body, &restore->author, 0, restore->rollback);
 	lg_buf_adds(body, "\"scope\":");
 	lg_scope_add_canonical(restore->scope, body);
 	lg_buf_addf(body, ",\"to\":%" PRIu64 "}", restore->to);

@@ -146,6 +146,7 @@ struct lg_commit {
 	bool ignore_holds;    /* a person's rollback */
 	bool dry_run;         /* validate only */
 	const char *rollback; /* id, when a rollback writes explicit changes */
+	uint64_t reverts;     /* the revision that these take back, 0: none */
 	const char *
 		action; /* what the author did, for the record of a refusal: "import"; NULL: by what it holds */
 	/* ids of the records, so that recovery can find them; NULL: random */

@@ -126,6 +126,7 @@ static int append_changes(struct lg_run *run, const struct side_records *side, s
 			.has_expect_root = true,
 			.ignore_holds = true,
 			.rollback = plan->id,
+			.reverts = plan->revert,
 			.ids = &plan->ids[LG_ID_RECORD],
 			.controls = side->controls,
 			.control_count = side->count,

@@ -177,6 +177,8 @@ check("the revision is marked bad", [(m["revision"], m["mark"]) for m in store.r
 identity = store.run("rollback", "list", "-o", "json").json()["rollbacks"][0]["id"]
 shown = store.run("rollback", "show", identity)
 check("rollback show tells what it was", "revert r2" in shown.text and "db/name" in shown.text, shown)
+listed = store.run("history")
+check("and so does the history", "taking back r2" in listed.text, listed)
 check("undo", store.run("rollback", "undo", identity, "--yes").status == OK and store.get("db/name") == "y" and
       store.get("web/new") == 2 and store.set("db/name=y2").status == OK, store.values())
 result = revert(store, "r2", "--force", "--yes")
