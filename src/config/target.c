@@ -66,6 +66,8 @@ static int effective(struct lg_config *config, const struct lg_scope *scope, uin
 	uint64_t revision = 0;
 	for (;;) {
 		int rc = lg_config_last_change(config, scope, at, &revision, NULL, err);
+		if (rc == 0) /* a record that is gone may have changed it since */
+			rc = lg_log_has(config->log, revision + 1, at, err);
 		if (rc < 0)
 			return rc;
 		struct hop hop = { .scope = scope };
@@ -91,6 +93,10 @@ static int target_back(struct lg_config *config, int64_t steps, const struct lg_
 	int rc = effective(config, scope, config->head.seq, &revision, err);
 	for (int64_t i = 0; rc == 0 && revision && i < steps; i++)
 		rc = effective(config, scope, revision - 1, &revision, err);
+	if (rc == LG_ENOTFOUND)
+		return lg_context(err, rc,
+			"'@-%" PRId64 "' reaches behind what is there (name a revision that is: lastgood history)",
+			steps);
 	if (rc < 0)
 		return rc;
 	if (!revision)

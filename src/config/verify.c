@@ -203,7 +203,8 @@ static int check_checkpoint(struct verify *verify, struct lg_error *err)
 	if (rc == LG_ENOTFOUND)
 		return 0; /* thinned out by another process since it was listed */
 	if (is_damage(rc) || rc == LG_EIO) {
-		found(verify, verify->previous, "%s", why.message);
+		found(verify, verify->previous, "%s%s", why.message,
+			verify->tree ? "; no record is lost by that: the log leads to the same state without it" : "");
 		return 0;
 	}
 	if (rc < 0)

@@ -293,6 +293,26 @@ static void test_lost_target(void **state)
 	lg_config_close(config);
 }
 
+/* What lies one back is what really preceded, or nobody knows. */
+static void test_back(void **state)
+{
+	(void)state;
+	struct lg_error err = LG_ERROR_INIT;
+	struct past past = { 0 };
+	uint64_t revision = 0;
+	const char *dir = store_new();
+	lg_cleanup(lg_config_closep) struct lg_config *config = store_open(dir);
+	fill(config, &past);
+	lg_assert_ok(store_mark(config, "good", 5, NULL, &err), &err);
+	trim(config, &(struct lg_retention){ .revisions = 3, .known_good = 1 }, 38);
+	lg_assert_ok(lg_config_target(config, "@-2", NULL, &revision, NULL, &err), &err);
+	assert_int_equal(revision, 38);
+	lg_assert_code(lg_config_target(config, "@-3", NULL, &revision, NULL, &err), LG_ENOTFOUND, &err);
+	assert_non_null(strstr(err.message, "retention"));
+	store_go_back(config, 5, NULL, NULL); /* in force again; what came before it is gone */
+	lg_assert_code(lg_config_target(config, "@-1", NULL, &revision, NULL, &err), LG_ENOTFOUND, &err);
+}
+
 /* --- others, meanwhile ----------------------------------------------------------------------------------------------- */
 
 static void test_meanwhile(void **state)
@@ -331,6 +351,7 @@ int main(void)
 	lg_test_add("pins", test_pins, NULL);
 	lg_test_add("a target that was dropped", test_dropped_target, NULL);
 	lg_test_add("a target that was lost", test_lost_target, NULL);
+	lg_test_add("back over a gap", test_back, NULL);
 	lg_test_add("a restore comes meanwhile", test_meanwhile, NULL);
 	return lg_test_run("config_retention");
 }
