@@ -125,7 +125,8 @@ static void *run(void *arg)
 {
 	struct lg_checkpoint_job *job = arg;
 	job->rc = write_it(job);
-	lg_tree_unref(job->tree); /* not when somebody looks after the job: by then it may hold what nobody else does */
+	lg_tree_unref(
+		job->tree); /* not when somebody looks after the job: by then it may hold what nobody else does */
 	job->tree = NULL;
 	struct lg_error ignored = LG_ERROR_INIT;
 	for (size_t i = 0; job->rc == 0 && i < job->drop_count; i++)

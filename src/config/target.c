@@ -95,7 +95,8 @@ static int target_back(struct lg_config *config, int64_t steps, const struct lg_
 		rc = effective(config, scope, revision - 1, &revision, err);
 	if (rc == LG_ENOTFOUND)
 		return lg_context(err, rc,
-			"'@-%" PRId64 "' reaches behind what is there (name a revision that is: lastgood history)",
+			"'@-%" PRId64
+			"' reaches behind what is there (name a revision that is: lastgood history)",
 			steps);
 	if (rc < 0)
 		return rc;

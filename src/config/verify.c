@@ -204,7 +204,8 @@ static int check_checkpoint(struct verify *verify, struct lg_error *err)
 		return 0; /* thinned out by another process since it was listed */
 	if (is_damage(rc) || rc == LG_EIO) {
 		found(verify, verify->previous, "%s%s", why.message,
-			verify->tree ? "; no record is lost by that: the log leads to the same state without it" : "");
+			verify->tree ? "; no record is lost by that: the log leads to the same state without it"
+				     : "");
 		return 0;
 	}
 	if (rc < 0)
@@ -486,13 +487,14 @@ static int walk_sample(struct verify *verify, struct lg_error *err)
 {
 	const uint64_t head = verify->report->head.seq;
 	const uint64_t newest = verify->options->sample / 2 + 1;
-	if (head <= verify->options->sample)
+	const uint64_t older = head > newest ? head - newest : 0;
+	if (head <= verify->options->sample || older == 0)
 		return walk(verify, 0, head, err);
 	int rc = walk(verify, head - newest + 1, head, err);
 	for (uint64_t done = newest; rc == 0 && done < verify->options->sample; done += STRETCH) {
 		uint64_t at;
 		lg_random_bytes(&at, sizeof at);
-		at = 1 + at % (head - newest);
+		at = 1 + at % older;
 		struct lg_log_gap gap;
 		rc = lg_log_gap(verify->config->log, at, &gap, err);
 		if (rc < 0)

@@ -5,6 +5,7 @@
 #include "log/sqlite/internal.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "io/file.h"
 
 #include <inttypes.h>
@@ -22,22 +23,26 @@ struct name {
 
 static void write_name(uint64_t seq, const uint8_t *hash, char ret_name[NAME_SIZE])
 {
-	int len = snprintf(ret_name, NAME_SIZE, "%016" PRIu64 "-", seq);
-	for (size_t i = 0; i < HASH_IN_NAME; i++)
-		len += snprintf(ret_name + len, NAME_SIZE - (size_t)len, "%02x", hash[i]);
+	char hex[2 * HASH_IN_NAME + 1];
+	lg_hex_encode(hash, HASH_IN_NAME, hex);
+	snprintf(ret_name, NAME_SIZE, "%016" PRIu64 "-%s", seq, hex);
 }
 
 /* Only exactly what write_name makes. */
 static bool read_name(const char *text, struct name *ret_name)
 {
 	struct name name = { 0 };
-	char again[NAME_SIZE];
-	unsigned bytes[HASH_IN_NAME];
-	if (sscanf(text, "%" SCNu64 "-%2x%2x%2x%2x%2x%2x%2x%2x", &name.seq, &bytes[0], &bytes[1], &bytes[2],
-		    &bytes[3], &bytes[4], &bytes[5], &bytes[6], &bytes[7]) != 1 + HASH_IN_NAME)
+	char again[NAME_SIZE], digits[NAME_SIZE];
+	int64_t seq;
+	const char *dash = strchr(text, '-');
+	if (!dash || (size_t)(dash - text) >= sizeof digits ||
+		lg_hex_decode(dash + 1, name.hash, HASH_IN_NAME, NULL) < 0)
 		return false;
-	for (size_t i = 0; i < HASH_IN_NAME; i++)
-		name.hash[i] = (uint8_t)bytes[i];
+	snprintf(digits, sizeof digits, "%.*s", (int)(dash - text), text);
+	const char *number = digits + strspn(digits, "0");
+	if (lg_int_parse(number, 1, INT64_MAX, &seq, NULL) < 0)
+		return false;
+	name.seq = (uint64_t)seq;
 	write_name(name.seq, name.hash, again);
 	if (strcmp(text, again) != 0)
 		return false;
@@ -195,7 +200,7 @@ int lg_sqlite_checkpoint_check(struct lg_sqlite *s, struct lg_error *err)
 {
 	lg_cleanup(names_clear) struct names names = { 0 };
 	struct name newest = { 0 }, name;
-	struct lg_log_head head;
+	struct lg_log_head head = { 0 };
 	const char *file = "";
 	int rc = list(s, &names, err);
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
