@@ -206,7 +206,7 @@ static int read_pack(struct reader *reader, struct lg_error *err)
 	uint32_t count = size ? lg_get_u16(reader->at + 4) : 0;
 	if (size > left || count == 0 || size < LG_PACK_HEAD + count * LG_PACK_INDEX)
 		return fail(err, "they end too early");
-	struct lg_text first, last;
+	struct lg_text first = { 0 }, last = { 0 };
 	struct lg_pack like = { .count = count, .size = size, .data = reader->at, .region = reader->region };
 	memcpy(like.hash, reader->at + 8, LG_HASH_SIZE);
 	atomic_init(&like.node.hashed, true);

@@ -196,6 +196,8 @@ struct lg_part lg_part_find_prefix(struct lg_node *root, const char *prefix, siz
 
 int lg_part_walk(const struct lg_part *part, int (*visit)(void *arg, const struct lg_entry *entry), void *arg)
 {
+	if (!part->node)
+		return 0;
 	if (part->node->kind == LG_NODE_LEAF) {
 		struct lg_entry entry = leaf_entry(lg_as_leaf(part->node), part->floor);
 		return visit(arg, &entry);

@@ -341,7 +341,8 @@ static void test_one_append(void **state)
 	const struct lg_log_query query = { .from = 4 };
 	lg_assert_ok(lg_config_query(world.config, &query, see_record, &seen, &err), &err);
 	assert_string_equal(seen.kinds, "change mark hold rollback ");
-	snprintf(want, sizeof want, "{\"rollback\":\"%s\",\"set\":{\"w/a\":1,\"w/b\":1},\"unset\":[\"y\"]}",
+	snprintf(want, sizeof want,
+		"{\"reverts\":2,\"rollback\":\"%s\",\"set\":{\"w/a\":1,\"w/b\":1},\"unset\":[\"y\"]}",
 		lg_rollback_plan_id(plan));
 	assert_string_equal(seen.body, want);
 	/* held and quarantined is what was taken back, and no more */
